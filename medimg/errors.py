@@ -1,0 +1,113 @@
+"""Every error medimg raises on purpose, and the codes a manifest may carry.
+
+    MedimgError                 exit 1   anything below
+    ├── UsageError              exit 2   the command cannot mean anything
+    ├── InputError              exit 1   a scan cannot be used; carries a Reason
+    ├── PipelineError           exit 1   a pipeline or bundle is broken or untrusted
+    │   └── UnsuitableScanError exit 1   the scan is sound, but not for this pipeline; carries a Reason
+    ├── OutputError             exit 1   results cannot be written
+    └── TrainingError           exit 1   training cannot start or go on
+
+Messages are one line: what, where, and what to do. Foreign exceptions are mapped where they
+enter medimg and kept as `__cause__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    RUNTIME = 1
+    USAGE = 2
+    SOME_FAILED = 3
+
+
+class Reason(str, Enum):
+    """Why a file, series or volume was not used. Codes are stable; docs/reasons.md explains each."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    # one file
+    NOT_DICOM = "not_dicom"
+    UNREADABLE = "unreadable"
+    NOT_AN_IMAGE = "not_an_image"
+    NOT_A_REGULAR_FILE = "not_a_regular_file"
+    SECONDARY_CAPTURE = "secondary_capture"
+    COLOUR = "colour"
+    LOCALIZER = "localizer"
+    DUPLICATE_FILE = "duplicate_file"
+    TRUNCATED = "truncated"
+    DECODE_FAILED = "decode_failed"
+    UNSUPPORTED_SYNTAX = "unsupported_syntax"
+    TOO_LARGE = "too_large"
+    # one series
+    NO_GEOMETRY = "no_geometry"
+    SINGLE_SLICE = "single_slice"
+    MISSING_SLICES = "missing_slices"
+    DUPLICATE_POSITION = "duplicate_position"
+    UNEVEN_SPACING = "uneven_spacing"
+    MIXED_ORIENTATION = "mixed_orientation"
+    MIXED_SIZE = "mixed_size"
+    UNSUPPORTED_KIND = "unsupported_kind"
+    # one volume, whatever it came from
+    NOT_A_VOLUME_FILE = "not_a_volume_file"
+    NOT_3D = "not_3d"
+    TIME_SERIES = "time_series"
+    BAD_AFFINE = "bad_affine"
+    NON_FINITE_VOXELS = "non_finite_voxels"
+    EMPTY_VOLUME = "empty_volume"
+    # a sound volume and a pipeline that does not take it
+    WRONG_MODALITY = "wrong_modality"
+    MISSING_ROLE = "missing_role"
+    GRID_MISMATCH = "grid_mismatch"
+    NOT_SKULL_STRIPPED = "not_skull_stripped"
+    NO_PIPELINE_FITS = "no_pipeline_fits"
+    AMBIGUOUS_SERIES = "ambiguous_series"
+
+
+class MedimgError(Exception):
+    """Base of every error raised on purpose."""
+
+    exit_code = ExitCode.RUNTIME
+
+
+class UsageError(MedimgError):
+    """The command line or a configuration file cannot mean anything."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputError(MedimgError):
+    """A scan cannot be used. `reason` is machine-readable, `files` are those concerned."""
+
+    def __init__(self, reason: Reason, message: str, files: Sequence[Path] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.files = tuple(files)
+
+
+class PipelineError(MedimgError):
+    """A pipeline or a bundle is missing, broken or not to be trusted."""
+
+
+class UnsuitableScanError(PipelineError):
+    """The scan is sound, but this pipeline is not made for it."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class OutputError(MedimgError):
+    """Results cannot be written (a path that is a file, a full disk, no permission)."""
+
+
+class TrainingError(MedimgError):
+    """Training cannot start or cannot go on."""

@@ -1,0 +1,110 @@
+"""What medimg found: findings, segmentation and the report that holds them. No I/O.
+
+The report is the output contract `medimg.report/1`; see docs/output.md. Everything else that is
+written (CSV, HTML, PNG) is rendered from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg import geometry
+
+REPORT_SCHEMA = "medimg.report/1"
+MANIFEST_SCHEMA = "medimg.preprocess/1"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One nodule or lesion.
+
+    center_lps_mm: (x, y, z). box_lps_mm: (x0, y0, z0, x1, y1, z1), lower and upper corner, axis-aligned in LPS.
+    probability: the detector's own score in 0..1 (certainty that the finding is there, never malignancy);
+    None where the network gives none. segment: the label value in the label map, None if not segmented.
+    measurements: name with unit as suffix -> value, None where it cannot be measured.
+    """
+
+    id: str
+    label: str
+    center_lps_mm: tuple[float, float, float]
+    diameter_mm: float | None
+    volume_mm3: float | None
+    box_lps_mm: tuple[float, float, float, float, float, float] | None
+    probability: float | None = None
+    segment: int | None = None
+    measurements: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; millimetres rounded to 1e-3, probability to 1e-6."""
+        return {
+            "id": self.id,
+            "label": self.label,
+            "probability": _rounded(self.probability, 6),
+            "center_lps_mm": [_rounded(v, 3) for v in self.center_lps_mm],
+            "diameter_mm": _rounded(self.diameter_mm, 3),
+            "volume_mm3": _rounded(self.volume_mm3, 3),
+            "box_lps_mm": None if self.box_lps_mm is None else [_rounded(v, 3) for v in self.box_lps_mm],
+            "segment": self.segment,
+            "measurements": self.measurements,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Finding:
+        box = data.get("box_lps_mm")
+        return cls(
+            id=data["id"],
+            label=data["label"],
+            center_lps_mm=tuple(data["center_lps_mm"]),
+            diameter_mm=data.get("diameter_mm"),
+            volume_mm3=data.get("volume_mm3"),
+            box_lps_mm=None if box is None else tuple(box),
+            probability=data.get("probability"),
+            segment=data.get("segment"),
+            measurements=dict(data.get("measurements", {})),
+        )
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(float(value), digits)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A label map on the source grid: array (I, J, K) uint8, 0 is background; labels: value -> name."""
+
+    array: NDArray[np.uint8]
+    affine_ras: geometry.Affine
+    labels: dict[int, str]
+
+
+@dataclass
+class Report:
+    """Everything said about one case. `segmentation` is kept apart from the JSON, which holds its path."""
+
+    pipeline: dict[str, str]
+    inputs: list[dict[str, Any]]
+    findings: list[Finding] = field(default_factory=list)
+    segmentation: Segmentation | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self, segmentation_path: str | None = None) -> dict[str, Any]:
+        """The `medimg.report/1` document; `segmentation_path` is relative to the folder that holds it."""
+        segmentation = None
+        if self.segmentation is not None and segmentation_path is not None:
+            labels = {str(value): name for value, name in sorted(self.segmentation.labels.items())}
+            segmentation = {"path": segmentation_path, "labels": labels}
+        return {
+            "schema": REPORT_SCHEMA,
+            "pipeline": self.pipeline,
+            "inputs": self.inputs,
+            "frame": "LPS",
+            "findings": [finding.to_dict() for finding in self.findings],
+            "segmentation": segmentation,
+            "provenance": self.provenance,
+            "warnings": self.warnings,
+        }

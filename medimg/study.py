@@ -1,0 +1,77 @@
+"""What a scan is: volumes, where they came from, and the roles they play. No I/O, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg import geometry
+
+MR_ROLE_ALIASES: dict[str, str] = {
+    "t1n": "t1n",
+    "t1": "t1n",
+    "t1w": "t1n",
+    "t1c": "t1c",
+    "t1ce": "t1c",
+    "t1gd": "t1c",
+    "ce-gadolinium_t1w": "t1c",
+    "t2w": "t2w",
+    "t2": "t2w",
+    "t2f": "t2f",
+    "flair": "t2f",
+}
+"""Lower-case file-name suffix -> role. BraTS 2023+, BraTS <= 2021 and BIDS spellings."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a volume came from. `kind` is "dicom" or the file format; headers only where DICOM gave them."""
+
+    path: Path
+    kind: str
+    files: tuple[Path, ...] = ()
+    sha256: str | None = None
+    study_uid: str | None = None
+    series_uid: str | None = None
+    frame_of_reference_uid: str | None = None
+    headers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One single-channel scan on its own grid.
+
+    array: (I, J, K), any real dtype; CT in HU. affine_ras: (4, 4), voxel index -> RAS mm.
+    It is numpy, not MetaTensor, so that preprocessing and header work need neither torch nor monai
+    (4.4 s of imports); `medimg.inference` wraps it in a MetaTensor without copying.
+    """
+
+    array: NDArray[Any]
+    affine_ras: geometry.Affine
+    source: Source
+    modality: str | None = None
+    description: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        i, j, k = self.array.shape
+        return (i, j, k)
+
+    @property
+    def spacing_mm(self) -> NDArray[np.float64]:
+        """Voxel spacing along i, j, k in mm, (3,)."""
+        return geometry.spacing_mm(self.affine_ras)
+
+    @property
+    def affine_lps(self) -> geometry.Affine:
+        """The same grid in DICOM's frame: voxel index -> LPS mm."""
+        return geometry.swap_ras_lps(self.affine_ras)
+
+    def crop(self, start: tuple[int, int, int], stop: tuple[int, int, int]) -> Volume:
+        """Sub-volume [start, stop) in voxels; a view, with its affine moved along."""
+        window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        return replace(self, array=self.array[window], affine_ras=geometry.shifted(self.affine_ras, start))
