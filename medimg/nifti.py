@@ -20,7 +20,6 @@ from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
 
 if TYPE_CHECKING:
-    import nibabel
     import SimpleITK
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
@@ -39,6 +38,18 @@ MAX_DEFLATE_RATIO = 1032
 
 GZIP_LEVEL = 1
 """isal's level 1: 8x faster than zlib-6 for 5 % more bytes (shared/reference/dicom.md section 2)."""
+
+DAMAGE_WORDS = (
+    "end-of-stream",
+    "end of file",
+    "expected",
+    "truncat",
+    "premature",
+    "crc",
+    "invalid block",
+    "completely",
+)
+"""Parts of the messages with which gzip, nibabel and ITK report a file that ends early or fails its checksum."""
 
 MIN_SLICES = 2
 """Fewer along any axis is a picture, not a volume."""
@@ -141,7 +152,14 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], geometry.Affine, str]:
         array = _scaled(_stored_voxels(path, image, shape, dtype), image.dataobj.slope, image.dataobj.inter)
     except InputError:
         raise
-    except (EOFError, zlib.error, ValueError, OSError, nib.filebasedimages.ImageFileError) as error:
+    except (
+        EOFError,
+        zlib.error,
+        ValueError,
+        OSError,
+        nib.spatialimages.HeaderDataError,
+        nib.filebasedimages.ImageFileError,
+    ) as error:
         raise _unreadable(path, error) from error
     return array, affine, "nifti"
 
@@ -266,10 +284,8 @@ def _itk_affine_lps(image: SimpleITK.Image) -> geometry.Affine:
 def _unreadable(path: Path, error: Exception) -> InputError:
     """Map a reader's own exception: cut short when it says so, otherwise not a volume file at all."""
     text = str(error).replace("\n", " ")
-    cut = isinstance(error, (EOFError, zlib.error)) or any(
-        word in text.lower() for word in ("end-of-stream", "end of file", "expected", "truncat", "premature")
-    )
-    if cut:
+    damaged = isinstance(error, (EOFError, zlib.error)) or any(word in text.lower() for word in DAMAGE_WORDS)
+    if damaged:
         return InputError(Reason.TRUNCATED, f"{path}: the file ends too early or is damaged; copy it again", [path])
     known = ", ".join(VOLUME_SUFFIXES)
     return InputError(Reason.NOT_A_VOLUME_FILE, f"{path} is not a volume file medimg reads ({known})", [path])

@@ -54,6 +54,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Finding:
+        """The inverse of `to_dict`, up to rounding."""
         box = data.get("box_lps_mm")
         return cls(
             id=data["id"],

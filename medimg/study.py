@@ -58,6 +58,7 @@ class Volume:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Voxels along i, j, k."""
         i, j, k = self.array.shape
         return (i, j, k)
 

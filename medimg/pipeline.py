@@ -1,0 +1,166 @@
+"""Pipelines: `pipeline.yaml` read, checked and found. Says what to run; runs nothing and imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from medimg import files
+from medimg.errors import PipelineError, UsageError
+
+SCHEMA = "medimg.pipeline/1"
+PIPELINE_FILE = "pipeline.yaml"
+PACKAGE = "medimg_pipelines"
+"""The import package that setup.cfg maps the top-level folder `pipelines/` to."""
+
+STAGES = ("select", "preprocess", "infer", "measure", "report")
+"""In the order they can be chained."""
+
+TASKS = ("detection", "segmentation")
+WEIGHTS = Path("models") / "model.pt"
+MODEL_CARD = Path("docs") / "README.md"
+
+
+@dataclass(frozen=True)
+class PipelineInput:
+    """One channel of the network: the role a volume plays and the modality it must have."""
+
+    role: str
+    modality: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the chain and its options."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A `pipeline.yaml`. `folder` holds it; `bundle` is the MONAI bundle it runs. Inputs are in channel order."""
+
+    name: str
+    version: str
+    title: str
+    task: str
+    licence: str
+    inputs: tuple[PipelineInput, ...]
+    stages: tuple[Stage, ...]
+    folder: Path
+    bundle: Path
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles in channel order."""
+        return tuple(entry.role for entry in self.inputs)
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """The modalities of all inputs."""
+        return frozenset(entry.modality for entry in self.inputs)
+
+    @property
+    def weights(self) -> Path:
+        """The state dict's file; absent in a pipeline not trained yet."""
+        return self.bundle / WEIGHTS
+
+    @property
+    def model_card(self) -> Path:
+        """What the model is, was trained on, and cannot do."""
+        return self.bundle / MODEL_CARD
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of everything that decides the result: pipeline.yaml, the bundle's configs and its weights."""
+        digest = hashlib.sha256()
+        parts = [self.folder / PIPELINE_FILE, *sorted((self.bundle / "configs").glob("*.json")), self.weights]
+        for part in parts:
+            if part.is_file():
+                digest.update(f"{part.name}\0{files.sha256_of_file(part)}\0".encode())
+        return digest.hexdigest()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The `pipeline` entry of a report."""
+        return {"name": self.name, "version": self.version, "sha256": self.sha256}
+
+    def options(self, stage: str) -> dict[str, Any]:
+        """Options of the first stage of that name, {} when there is none."""
+        return next((entry.options for entry in self.stages if entry.name == stage), {})
+
+
+def find_pipelines() -> list[Pipeline]:
+    """The pipelines installed with medimg, by name."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.submodule_search_locations is None:
+        raise PipelineError(f"package {PACKAGE} is not installed; reinstall medimg")
+    found = [path for root in spec.submodule_search_locations for path in Path(root).glob(f"*/{PIPELINE_FILE}")]
+    return sorted((read_pipeline(path) for path in found), key=lambda pipeline: pipeline.name)
+
+
+def load_pipeline(name_or_path: str) -> Pipeline:
+    """A pipeline by its name, or by the path of its YAML, its folder, or the bundle inside that folder."""
+    path = Path(name_or_path)
+    for candidate in (path, path / PIPELINE_FILE, path.parent / PIPELINE_FILE):
+        if path.exists() and candidate.is_file() and candidate.suffix in {".yaml", ".yml"}:
+            return read_pipeline(candidate)
+    known = find_pipelines()
+    for pipeline in known:
+        if pipeline.name == name_or_path:
+            return pipeline
+    names = ", ".join(pipeline.name for pipeline in known)
+    raise UsageError(f"no pipeline {name_or_path!r}: neither a pipeline.yaml nor one of {names}")
+
+
+def read_pipeline(path: Path) -> Pipeline:
+    """Read and check one `pipeline.yaml`. Raises PipelineError naming what is wrong and where."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PipelineError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise PipelineError(f'{path} is not a pipeline: it must be a mapping with "schema: {SCHEMA}"')
+    required = ("name", "version", "title", "task", "licence", "inputs", "stages")
+    if missing := [key for key in required if not document.get(key)]:
+        raise PipelineError(f"{path}: {', '.join(missing)} not given")
+    if document["task"] not in TASKS:
+        raise PipelineError(f"{path}: task {document['task']!r}; choose one of {', '.join(TASKS)}")
+    folder = path.resolve().parent
+    return Pipeline(
+        **{key: str(document[key]) for key in ("name", "version", "title", "task", "licence")},
+        inputs=tuple(_read_input(path, entry) for entry in document["inputs"]),
+        stages=_read_stages(path, document["stages"]),
+        folder=folder,
+        bundle=(folder / str(document.get("bundle", "bundle"))).resolve(),
+    )
+
+
+def _read_input(path: Path, entry: Any) -> PipelineInput:
+    if not isinstance(entry, dict) or set(entry) != {"role", "modality"}:
+        raise PipelineError(f"{path}: an input is {{role, modality}}, not {entry!r}")
+    return PipelineInput(role=str(entry["role"]), modality=str(entry["modality"]))
+
+
+def _read_stages(path: Path, entries: Any) -> tuple[Stage, ...]:
+    stages = []
+    for entry in entries if isinstance(entries, list) else [entries]:
+        if not isinstance(entry, dict) or len(entry) != 1:
+            raise PipelineError(f"{path}: a stage is one name with its options, not {entry!r}")
+        ((name, options),) = entry.items()
+        if name not in STAGES:
+            raise PipelineError(f"{path}: unknown stage {name!r}; stages are {', '.join(STAGES)}")
+        if not isinstance(options or {}, dict):
+            raise PipelineError(f"{path}: the options of stage {name} are not a mapping")
+        stages.append(Stage(name, dict(options or {})))
+    order = [STAGES.index(stage.name) for stage in stages]
+    if order != sorted(set(order)):
+        raise PipelineError(f"{path}: stages must be in the order {' -> '.join(STAGES)}, each at most once")
+    return tuple(stages)

@@ -1,0 +1,1 @@
+"""Training: one configuration in, one MONAI bundle with weights out."""
