@@ -58,7 +58,7 @@ def to_voxel(affine: ArrayLike, points: ArrayLike) -> Points:
 
 def ras_to_lps(points: ArrayLike) -> Points:
     """Points (..., 3) in RAS mm to LPS mm; the same function goes back."""
-    return np.asarray(points, dtype=np.float64) * np.array([-1.0, -1.0, 1.0])
+    return np.asarray(np.asarray(points, dtype=np.float64) * np.array([-1.0, -1.0, 1.0]))
 
 
 lps_to_ras = ras_to_lps

@@ -107,7 +107,7 @@ def write_nifti(path: Path, array: NDArray[Any], affine_ras: ArrayLike, descript
     """Write array (I, J, K) with its voxel -> RAS mm affine as NIfTI-1, atomically; .gz by isal level 1."""
     import nibabel as nib
 
-    image = nib.Nifti1Image(array, np.asarray(affine_ras, dtype=np.float64))  # type: ignore[no-untyped-call]
+    image = nib.Nifti1Image(array, np.asarray(affine_ras, dtype=np.float64))
     header = image.header
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=0 if _is_sheared(image.affine) else 1)
@@ -140,7 +140,7 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], geometry.Affine, str]:
     import nibabel as nib
 
     try:
-        image: Any = nib.load(path)  # type: ignore[attr-defined]
+        image: Any = nib.load(path)
         shape = _shape_of_3d(path, tuple(int(n) for n in image.shape))
         dtype = np.dtype(image.get_data_dtype())
         if dtype.kind not in "iuf":

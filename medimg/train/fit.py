@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from medimg import files
 from medimg.errors import TrainingError
@@ -104,15 +104,11 @@ def _train_step(config: TrainConfig, state: State, device: torch.device) -> dict
             f"the loss is {values['loss']} at step {state.step}; lower lr or check the data (checkpoint kept)"
         )
     state.optimiser.zero_grad(set_to_none=True)
-    _backward(losses["loss"])
+    losses["loss"].backward()
     nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
     state.optimiser.step()
     _follow(state.average, state.network, min(config.ema, (1 + state.step) / (10 + state.step)))
     return values | {"lr": rate}
-
-
-def _backward(loss: Tensor) -> None:
-    loss.backward()  # type: ignore[no-untyped-call]
 
 
 def _validate(state: State, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""From a volume to what the network says about it: region of interest, windows, network, decision."""
