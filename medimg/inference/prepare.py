@@ -1,0 +1,50 @@
+"""From volumes to the network's input: channels stacked on one grid, then the bundle's own transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from medimg import geometry
+from medimg.bundle import Bundle
+from medimg.errors import Reason, UnsuitableScanError
+from medimg.study import Volume
+
+GRID_TOLERANCE_MM = 0.5
+"""Co-registered contrasts may differ by rounding in their headers, not by half a millimetre anywhere."""
+
+
+def require_one_grid(volumes: Sequence[Volume]) -> None:
+    """Raise UnsuitableScanError when the volumes are not on one grid, to GRID_TOLERANCE_MM."""
+    first = volumes[0]
+    for other in volumes[1:]:
+        if not geometry.same_grid(first.shape, first.affine_ras, other.shape, other.affine_ras, GRID_TOLERANCE_MM):
+            raise UnsuitableScanError(
+                Reason.GRID_MISMATCH,
+                f"{other.source.path} ({_grid(other)}) is not on the grid of {first.source.path} ({_grid(first)}); "
+                "co-register and resample the contrasts first",
+            )
+
+
+def stacked(volumes: Sequence[Volume]) -> MetaTensor:
+    """Volumes of one grid, in channel order, as a float32 MetaTensor (C, I, J, K) with their RAS mm affine."""
+    require_one_grid(volumes)
+    channels = np.stack([np.asarray(volume.array, dtype=np.float32) for volume in volumes])
+    return MetaTensor(
+        torch.from_numpy(channels), affine=torch.from_numpy(np.array(volumes[0].affine_ras)), meta={"space": "RAS"}
+    )
+
+
+def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[torch.Tensor, geometry.Affine]:
+    """The bundle's preprocessing applied to the volumes: float32 (C, I, J, K) on the model grid, and its RAS affine."""
+    image = bundle.preprocessing({"image": stacked(volumes)})["image"]
+    return image.as_tensor(), np.asarray(image.affine, dtype=np.float64)
+
+
+def _grid(volume: Volume) -> str:
+    shape = "x".join(map(str, volume.shape))
+    spacing = "x".join(f"{value:.3g}" for value in volume.spacing_mm)
+    return f"{shape} voxels of {spacing} mm"

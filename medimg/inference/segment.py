@@ -1,0 +1,102 @@
+"""Segmentation: the network's channels thresholded, painted into one label map, moved to the source grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medimg import geometry
+from medimg.bundle import Bundle
+from medimg.errors import PipelineError
+from medimg.inference.device import Device
+from medimg.inference.prepare import network_input
+from medimg.inference.resample import labels_on_grid
+from medimg.inference.windows import stitched_output
+from medimg.progress import Progress, silent
+from medimg.results import Segmentation
+from medimg.study import Volume
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """How sigmoid channels become labels.
+
+    channels: names in output order. labels: value -> name of the label map. paint: channel -> value, painted in
+    this order, later over earlier (WT as oedema, TC as core, ET as enhancing). threshold: of the sigmoid, one for
+    all or one a channel. min_volume_mm3: channel -> smallest component kept; smaller ones are not painted.
+    """
+
+    channels: tuple[str, ...]
+    labels: Mapping[int, str]
+    paint: Mapping[str, int]
+    threshold: float | Mapping[str, float] = 0.5
+    min_volume_mm3: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_stage(cls, options: Mapping[str, Any]) -> SegmentOptions:
+        """From the `infer` stage of a pipeline. Raises PipelineError when options are missing or do not fit."""
+        known = {key: options[key] for key in ("threshold", "min_volume_mm3") if key in options}
+        try:
+            labels = {int(value): str(name) for value, name in options["labels"].items()}
+            made = cls(tuple(options["channels"]), labels, dict(options["paint"]), **known)
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
+            raise PipelineError(
+                f"infer stage: channels, labels and paint are needed for segmentation ({error})"
+            ) from error
+        strangers = (set(made.paint) | set(made.min_volume_mm3)) - set(made.channels)
+        if strangers or not set(made.paint.values()) <= set(labels):
+            raise PipelineError(f"infer stage: paint names unknown channels or labels ({sorted(strangers)})")
+        return made
+
+    def threshold_of(self, channel: str) -> float:
+        """The sigmoid threshold of one channel."""
+        return self.threshold if isinstance(self.threshold, (int, float)) else float(self.threshold.get(channel, 0.5))
+
+
+def segment(
+    bundle: Bundle,
+    volumes: Sequence[Volume],
+    options: SegmentOptions,
+    device: Device,
+    progress: Progress = silent,
+) -> Segmentation:
+    """Label map of the volumes (channel order, one grid) on their own grid."""
+    image, affine = network_input(bundle, volumes)
+    logits = stitched_output(bundle, bundle.trained_network(), image, device, progress)
+    if logits.shape[0] != len(options.channels):
+        raise PipelineError(f"the network gives {logits.shape[0]} channels, the pipeline names {len(options.channels)}")
+    labels = painted(logits, options, geometry.voxel_volume_mm3(affine))
+    source = volumes[0]
+    return Segmentation(
+        array=labels_on_grid(labels, affine, source.shape, source.affine_ras),
+        affine_ras=source.affine_ras,
+        labels=dict(options.labels),
+    )
+
+
+def painted(logits: torch.Tensor, options: SegmentOptions, voxel_mm3: float) -> NDArray[np.uint8]:
+    """Logits (C, I, J, K) to a label map (I, J, K): each channel's mask painted in the order of `options.paint`."""
+    labels = np.zeros(tuple(logits.shape[1:]), dtype=np.uint8)
+    for channel, value in options.paint.items():
+        # sigmoid(x) > p exactly where x > log(p / (1 - p)): no float copy of the probabilities
+        cut = torch.logit(torch.tensor(options.threshold_of(channel)))
+        mask = (logits[options.channels.index(channel)] > cut).numpy()
+        labels[_without_specks(mask, options.min_volume_mm3.get(channel, 0.0) / voxel_mm3)] = value
+    return labels
+
+
+def _without_specks(mask: NDArray[np.bool_], min_voxels: float) -> NDArray[np.bool_]:
+    """The mask without 26-connected components of fewer than `min_voxels` voxels."""
+    from scipy import ndimage
+
+    if min_voxels <= 1 or not mask.any():
+        return mask
+    components, _ = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= min_voxels)[components])
