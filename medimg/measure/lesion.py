@@ -1,0 +1,79 @@
+"""Lesions of a label map: connected components of all labels together, each with its volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg import geometry
+from medimg.measure import common
+from medimg.results import Finding, Segmentation
+
+CONNECTIVITY = 3
+"""Voxels that share a face, an edge or a corner are one lesion (26 neighbours, as the BraTS lesion-wise score)."""
+
+
+def lesions(
+    segmentation: Segmentation, groups: Mapping[str, tuple[int, ...]], min_volume_mm3: float, label: str = "lesion"
+) -> list[Finding]:
+    """One Finding for each connected component of the union of all labels, largest first.
+
+    groups: region name -> the labels it is made of, e.g. {"et": (3,), "tc": (1, 3)}; each becomes a
+    measurement `<name>_mm3`. Components smaller than `min_volume_mm3` are left out.
+    diameter_mm is the longest diameter in an axial slice (RANO, RECIST 1.1; see `common.axial_axes_mm`).
+    A lesion on the border of the scan is cut: its sizes are None, and `touches_border` is true.
+    """
+    from scipy import ndimage
+
+    structure = ndimage.generate_binary_structure(3, CONNECTIVITY)
+    components, _ = ndimage.label(segmentation.array > 0, structure=structure)
+    voxel_mm3 = geometry.voxel_volume_mm3(segmentation.affine_ras)
+    large = [
+        (int(count), number)
+        for number, count in enumerate(np.bincount(components.ravel()))
+        if number > 0 and count * voxel_mm3 >= min_volume_mm3
+    ]
+    boxes = ndimage.find_objects(components)
+    ordered = sorted(large, key=lambda item: (-item[0], item[1]))
+    return [
+        _finding(f"{label}-{rank}", label, segmentation, components, number, boxes[number - 1], groups)
+        for rank, (_, number) in enumerate(ordered, start=1)
+    ]
+
+
+def _finding(
+    identity: str,
+    label: str,
+    segmentation: Segmentation,
+    components: NDArray[np.integer],
+    number: int,
+    box: tuple[slice, slice, slice],
+    groups: Mapping[str, tuple[int, ...]],
+) -> Finding:
+    inside = components[box] == number
+    voxels = np.argwhere(inside) + np.array([window.start for window in box])
+    affine = segmentation.affine_ras
+    i, j, k = segmentation.array.shape
+    cut = common.touches_border(voxels, (i, j, k))
+    values = segmentation.array[box][inside]
+    counts = np.bincount(values, minlength=256)
+    voxel_mm3 = geometry.voxel_volume_mm3(affine)
+    regions = {f"{name}_mm3": float(counts[list(parts)].sum() * voxel_mm3) for name, parts in groups.items()}
+    long_mm, short_mm = common.axial_axes_mm(voxels, affine)
+    sizes: dict[str, Any] = {**regions, "long_axis_mm": long_mm, "short_axis_mm": short_mm}
+    return Finding(
+        id=identity,
+        label=label,
+        center_lps_mm=common.centroid_lps_mm(voxels, affine),
+        diameter_mm=None if cut else long_mm,
+        volume_mm3=None if cut else common.volume_mm3(voxels, affine),
+        box_lps_mm=common.box_lps_mm(voxels, affine),
+        segment=int(values[0]) if values.min() == values.max() else None,
+        measurements={
+            **{name: None if cut else round(value, 3) for name, value in sizes.items()},
+            "touches_border": cut,
+        },
+    )
