@@ -70,6 +70,11 @@ def output_folder(path: Path) -> Path:
     return path
 
 
+def relative(path: Path, folder: Path) -> str:
+    """`path` as seen from `folder`, with forward slashes: how every path in a JSON file is written."""
+    return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
+
+
 def sha256_of_file(path: Path) -> str:
     """Hex digest of a file's bytes."""
     digest = hashlib.sha256()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from monai.data.utils import dense_patch_slices
 from monai.inferers import sliding_window_inference
+from torch.nn import functional
 
 from medimg.bundle import Bundle
 from medimg.inference.device import Device
@@ -18,18 +19,50 @@ DEFAULT_MULTIPLE = 16
 """Windows are padded to a multiple of this: the product of the strides of the networks medimg ships, or more."""
 
 
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (3,))
+"""Axes of (C, I, J, K) flipped for test-time averaging: none, and each alone (four passes)."""
+
+
 @torch.inference_mode()
 def stitched_output(
-    bundle: Bundle, network: torch.nn.Module, image: torch.Tensor, device: Device, progress: Progress = silent
+    bundle: Bundle,
+    network: torch.nn.Module,
+    image: torch.Tensor,
+    device: Device,
+    progress: Progress = silent,
+    *,
+    flips: bool = False,
 ) -> torch.Tensor:
     """Run `network` over image (C, I, J, K); return float32 (C', I', J', K') on the CPU.
 
-    I' = I / stride for a network that answers at a stride. Window, overlap, blending and padding value are those
-    of the bundle's inferer; a window is never larger than the image padded to a multiple of DEFAULT_MULTIPLE.
+    I' = ceil(I / stride) for a network that answers at a stride. Window, overlap, blending and padding value are
+    those of the bundle's inferer; a window is never larger than the image padded to a multiple of DEFAULT_MULTIPLE.
+    flips: the mean over MIRRORS instead of one pass.
     """
-    inferer = bundle.inferer
-    window = fitted_window(image.shape[1:], inferer.roi_size)
-    step = _Counted(network.to(device.device), device, progress, _window_count(image.shape[1:], window, inferer))
+    mirrors = MIRRORS if flips else MIRRORS[:1]
+    window = fitted_window(image.shape[1:], bundle.inferer.roi_size)
+    padded = _padded(image, bundle.inferer.cval)
+    windows = len(mirrors) * _window_count(padded.shape[1:], window, bundle.inferer)
+    step = _Counted(network.to(device.device), device, progress, windows)
+    passes = (_one_pass(bundle.inferer, step, padded.flip(axes), window, device).flip(axes) for axes in mirrors)
+    mean = torch.stack(list(passes)).mean(0) if flips else next(passes)
+    return _without_padding(mean, image.shape[1:], padded.shape[1:])
+
+
+def _padded(image: torch.Tensor, value: float) -> torch.Tensor:
+    """The image grown at the far ends to a multiple of DEFAULT_MULTIPLE, so that every stride divides it."""
+    grow = [(-length) % DEFAULT_MULTIPLE for length in image.shape[:0:-1]]
+    return functional.pad(image, [side for length in grow for side in (0, length)], value=value)
+
+
+def _without_padding(output: torch.Tensor, wanted: Sequence[int], padded: Sequence[int]) -> torch.Tensor:
+    lengths = [math.ceil(w * n / p) for w, n, p in zip(wanted, output.shape[1:], padded, strict=True)]
+    return output[:, : lengths[0], : lengths[1], : lengths[2]]
+
+
+def _one_pass(
+    inferer: Any, step: _Counted, image: torch.Tensor, window: tuple[int, ...], device: Device
+) -> torch.Tensor:
     output = sliding_window_inference(
         image[None].to(device.device),
         window,
@@ -55,13 +88,12 @@ def fitted_window(shape: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...
 
 
 def _window_count(shape: Sequence[int], window: Sequence[int], inferer: Any) -> int:
-    padded = [max(length, size) for length, size in zip(shape, window, strict=True)]
     overlaps = inferer.overlap if isinstance(inferer.overlap, (list, tuple)) else [inferer.overlap] * 3
     steps = [
         size if size == length else max(1, int(size * (1 - overlap)))
-        for size, length, overlap in zip(window, padded, overlaps, strict=True)
+        for size, length, overlap in zip(window, shape, overlaps, strict=True)
     ]
-    return len(dense_patch_slices(padded, window, steps))
+    return len(dense_patch_slices(list(shape), window, steps))
 
 
 class _Counted:

@@ -1,0 +1,78 @@
+"""`medimg infer`: a scan in, findings out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from medimg.cli.options import VolumeArgument, engine_options, output_option, pipeline_option
+
+if TYPE_CHECKING:
+    from medimg.stages.case import Case
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  medimg infer --volume chest_ct.nii.gz -o out
+  medimg infer --volume dicom_folder/ --pipeline lung_nodule -o out
+  medimg infer --volume t1c=a.nii.gz --volume t1n=b.nii.gz --volume t2w=c.nii.gz --volume t2f=d.nii.gz -o out
+"""
+)
+@click.option(
+    "--volume",
+    "volumes",
+    type=VolumeArgument(),
+    required=True,
+    multiple=True,
+    help="A volume file, a DICOM folder, a case folder or a medimg preprocess folder; role=PATH names an MR contrast "
+    "(t1n, t1c, t2w, t2f).",
+)
+@pipeline_option
+@output_option
+@engine_options
+def command(
+    volumes: tuple[tuple[str | None, Path], ...],
+    pipeline_name: str | None,
+    output: Path,
+    device: str,
+    precision: str,
+    threads: int,
+) -> None:
+    """Find nodules in a chest CT or segment a brain tumour in MRI, measure, and write the report.
+
+    Without --pipeline the installed pipeline that fits the scan is chosen and said. Writes report.json,
+    findings.csv, segmentation.nii.gz on the scan's own grid, preview.png and report.html. For research use only.
+    """
+    from medimg.cli.console import progress_bars
+    from medimg.pipeline import load_pipeline
+    from medimg.stages.chain import run_chain
+    from medimg.stages.infer import Engine
+
+    pipeline = load_pipeline(pipeline_name) if pipeline_name else None
+    with progress_bars() as progress:
+        case = run_chain(volumes, output, pipeline, engine=Engine(device, precision, threads), progress=progress)
+    say_result(case, output)
+
+
+def say_result(case: Case, output: Path) -> None:
+    """Print the pipeline, the device, the warnings, the findings and where the files are."""
+    from medimg import NOT_A_MEDICAL_DEVICE
+
+    report = case.report
+    click.echo(f"pipeline: {report.pipeline['name']} {report.pipeline['version']} on {', '.join(case.volumes)}")
+    if "device" in report.provenance:
+        click.echo(f"device: {report.provenance['device']['chosen']}")
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"findings: {len(report.findings)}")
+    for finding in report.findings:
+        x, y, z = finding.center_lps_mm
+        size = "" if finding.diameter_mm is None else f"  {finding.diameter_mm:.1f} mm"
+        volume = "" if finding.volume_mm3 is None else f"  {finding.volume_mm3 / 1000:.2f} ml"
+        score = "" if finding.probability is None else f"  probability {finding.probability:.2f}"
+        click.echo(f"  {finding.id}  {finding.label}{size}{volume}{score}  at LPS ({x:.1f}, {y:.1f}, {z:.1f}) mm")
+    click.echo(f"results: {output}")
+    click.echo(NOT_A_MEDICAL_DEVICE)

@@ -1,0 +1,55 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from medimg.study import MR_ROLE_ALIASES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+output_option = click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results."
+)
+pipeline_option = click.option(
+    "--pipeline", "pipeline_name", help="Pipeline: a name (see medimg pipelines) or the path of a pipeline.yaml."
+)
+
+
+def engine_options(command: Command) -> Command:
+    """--device, --precision and --threads."""
+    for option in (
+        click.option(
+            "--threads", type=click.IntRange(min=0), default=0, help="Processor threads; 0 lets torch choose."
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "fp32", "bf16"]),
+            default="auto",
+            show_default=True,
+            help="Arithmetic of the network; auto takes bf16 where the processor has it.",
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+    ):
+        command = option(command)
+    return command
+
+
+class VolumeArgument(click.ParamType):
+    """PATH or role=PATH, as (role or None, Path). The path must exist."""
+
+    name = "[role=]path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str | None, Path]:
+        """Split off a role where there is one; a path that itself holds "=" is taken as a path."""
+        role, separator, rest = str(value).partition("=")
+        if not separator or Path(value).exists():
+            role, rest = "", str(value)
+        path = Path(rest)
+        if not path.exists():
+            self.fail(f"path {rest} does not exist", param, ctx)
+        return (MR_ROLE_ALIASES.get(role.lower(), role.lower()) or None, path)

@@ -1,0 +1,36 @@
+"""`medimg report`: the report stage on a report folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from medimg.cli.options import output_option
+
+
+@click.command(
+    epilog="""\b
+Example:
+  medimg report out --format html --format png -o rendered
+"""
+)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["json", "csv", "nifti", "png", "html"]),
+    help="What to write; may be given several times [default: all].",
+)
+@output_option
+def command(folder: Path, formats: tuple[str, ...], output: Path) -> None:
+    """Render the report.json of FOLDER again, for instance after an update of medimg."""
+    from medimg import files
+    from medimg.stages.folders import open_report
+    from medimg.stages.render import render
+
+    files.output_folder(output)
+    case = open_report(folder)
+    for path in render(case, {"formats": formats} if formats else {}, output):
+        click.echo(str(path))

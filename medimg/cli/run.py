@@ -1,0 +1,45 @@
+"""`medimg run`: any chain of stages a pipeline.yaml writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from medimg.cli.options import VolumeArgument, engine_options, output_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  medimg run lung_nodule dicom_folder/ -o out
+  medimg run my_pipeline/pipeline.yaml t1c=a.nii.gz t1n=b.nii.gz t2w=c.nii.gz t2f=d.nii.gz -o out
+"""
+)
+@click.argument("pipeline_name", metavar="PIPELINE")
+@click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
+@output_option
+@engine_options
+def command(
+    pipeline_name: str,
+    volumes: tuple[tuple[str | None, Path], ...],
+    output: Path,
+    device: str,
+    precision: str,
+    threads: int,
+) -> None:
+    """Run the stages of PIPELINE (a name or a pipeline.yaml) on INPUT, in memory, and write to OUTPUT.
+
+    A pipeline lists stages of select -> preprocess -> infer -> measure -> report, each with its options; see
+    docs/pipelines.md for how to write one.
+    """
+    from medimg.cli.console import progress_bars
+    from medimg.cli.infer import say_result
+    from medimg.pipeline import load_pipeline
+    from medimg.stages.chain import run_chain
+    from medimg.stages.infer import Engine
+
+    pipeline = load_pipeline(pipeline_name)
+    with progress_bars() as progress:
+        case = run_chain(volumes, output, pipeline, engine=Engine(device, precision, threads), progress=progress)
+    say_result(case, output)

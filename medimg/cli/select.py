@@ -1,0 +1,37 @@
+"""`medimg select`: the select stage alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from medimg.cli.options import VolumeArgument, output_option, pipeline_option
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  medimg select dicom_folder/ -o selected
+  medimg preprocess selected -o preprocessed
+  medimg infer --volume preprocessed -o out
+"""
+)
+@click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
+@pipeline_option
+@output_option
+def command(volumes: tuple[tuple[str | None, Path], ...], pipeline_name: str | None, output: Path) -> None:
+    """Choose which scans of INPUT a pipeline takes, and write selection.json: what, what not, and why."""
+    from medimg import files
+    from medimg.pipeline import load_pipeline
+    from medimg.stages.select import select, write_selection
+
+    files.output_folder(output)
+    selection = select(volumes, load_pipeline(pipeline_name) if pipeline_name else None)
+    path = write_selection(selection, output)
+    click.echo(f"pipeline: {selection.pipeline.name} ({selection.why})")
+    for role, candidate in selection.chosen.items():
+        click.echo(f"  {role}: {candidate.path} {candidate.series_uid or ''} {candidate.description}")
+    for refused in selection.not_chosen:
+        click.echo(f"  not: {refused['path']} {refused['series_uid'] or ''} {refused['description']}: {refused['why']}")
+    click.echo(str(path))

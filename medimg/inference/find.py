@@ -1,0 +1,99 @@
+"""Detection: the network inside the region of interest, its peaks as findings in LPS mm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from medimg import geometry
+from medimg.bundle import Bundle
+from medimg.errors import PipelineError
+from medimg.inference.detect import Detection, detections_lps, peaks
+from medimg.inference.device import Device
+from medimg.inference.prepare import network_input
+from medimg.inference.roi import LungRegion, lungs
+from medimg.inference.windows import stitched_output
+from medimg.progress import Progress, silent
+from medimg.results import Finding
+from medimg.study import Volume
+
+NO_LUNG = "no lung was found (a crop, or another part of the body): the whole volume was searched"
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """roi: "lungs" or "whole". threshold: smallest probability reported. flips: average over mirror images (slower).
+
+    label: what a finding is called.
+    """
+
+    threshold: float
+    roi: str = "whole"
+    flips: bool = False
+    label: str = "finding"
+
+    @classmethod
+    def from_stage(cls, options: Mapping[str, Any]) -> DetectOptions:
+        """From the `infer` stage of a pipeline. Raises PipelineError for options that mean nothing."""
+        known = {entry.name for entry in fields(cls)}
+        if unknown := sorted(set(options) - known):
+            raise PipelineError(
+                f"infer stage: unknown options {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+            )
+        if "threshold" not in options or not 0 < float(options["threshold"]) < 1:
+            raise PipelineError("infer stage: threshold must be given, between 0 and 1")
+        if options.get("roi", "whole") not in {"lungs", "whole"}:
+            raise PipelineError(f"infer stage: roi {options['roi']!r}; choose lungs or whole")
+        return cls(**options)
+
+
+def find(
+    bundle: Bundle, volume: Volume, options: DetectOptions, device: Device, progress: Progress = silent
+) -> tuple[list[Finding], list[str]]:
+    """Findings of a one-channel detector (output: heat map logit, log diameter in mm), strongest first, and warnings.
+
+    Their boxes are cubes of the detected diameter; `medimg.measure` replaces them by the outline's.
+    """
+    region = lungs(volume) if options.roi == "lungs" else None
+    searched = volume if region is None else volume.crop(region.start, region.stop)
+    image, affine = network_input(bundle, [searched])
+    output = stitched_output(bundle, bundle.trained_network(), image, device, progress, flips=options.flips)
+    found = detections_lps(
+        peaks(
+            output[0].sigmoid(),
+            output[1],
+            round(image.shape[1] / output.shape[1]),
+            options.threshold,
+            voxel_mm=float(geometry.spacing_mm(affine).mean()),
+        ),
+        affine,
+    )
+    inside = [detection for detection in found if _within(detection, volume, region)]
+    warnings = [NO_LUNG] if options.roi == "lungs" and region is None else []
+    return [_finding(rank, detection, options.label) for rank, detection in enumerate(inside, start=1)], warnings
+
+
+def _within(detection: Detection, volume: Volume, region: LungRegion | None) -> bool:
+    """Inside the region searched, and inside the scan: padding is not part of it."""
+    point = geometry.lps_to_ras(detection.center_lps_mm)
+    if region is not None:
+        return bool(region.contains(point))
+    voxel = geometry.to_voxel(volume.affine_ras, point)
+    return bool(((voxel > -0.5) & (voxel < np.array(volume.shape) - 0.5)).all())
+
+
+def _finding(rank: int, detection: Detection, label: str) -> Finding:
+    x, y, z = detection.center_lps_mm
+    half = detection.diameter_mm / 2
+    return Finding(
+        id=f"{label}-{rank}",
+        label=label,
+        center_lps_mm=(x, y, z),
+        diameter_mm=detection.diameter_mm,
+        volume_mm3=None,
+        box_lps_mm=(x - half, y - half, z - half, x + half, y + half, z + half),
+        probability=detection.probability,
+    )

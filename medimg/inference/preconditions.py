@@ -1,0 +1,71 @@
+"""What must hold before a network sees a scan: the things its training took for granted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from medimg.errors import Reason, UnsuitableScanError
+from medimg.inference.prepare import require_one_grid
+from medimg.pipeline import Pipeline
+from medimg.study import Volume
+
+SKULL_STRIPPED_MIN_ZERO_SHARE = 0.10
+"""A skull-stripped brain leaves at least a tenth of any box around it at exactly 0 (25-60 % in shared/data/brain,
+cropped to the brain); a whole head has its background noise or skin there."""
+
+CT_RANGE_HU = (-300.0, 5000.0)
+"""A CT in HU reaches below the first (air, lung) and not far above the second (metal)."""
+
+MAX_SLICE_MM = {"CT": 5.0, "MR": 7.0}
+"""Thicker slices than the models were trained or augmented with: results are given with a warning."""
+
+
+def check_scan(pipeline: Pipeline, volumes: Mapping[str, Volume]) -> list[str]:
+    """Raise UnsuitableScanError where the result would be wrong; return warnings where it may be worse."""
+    for role, volume in volumes.items():
+        wanted = next(entry.modality for entry in pipeline.inputs if entry.role == role)
+        if volume.modality is not None and volume.modality != wanted:
+            raise UnsuitableScanError(
+                Reason.WRONG_MODALITY,
+                f"{volume.source.path} is {volume.modality}, {pipeline.name} takes {wanted}; choose another pipeline",
+            )
+        if wanted == "CT":
+            _require_hounsfield(pipeline, volume)
+    if len(volumes) > 1:
+        require_one_grid(list(volumes.values()))
+    if "brain" in pipeline.options("infer").get("requires", ()):
+        _require_skull_stripped(volumes)
+    return [warning for volume in volumes.values() for warning in _slice_warnings(volume)][:1]
+
+
+def _require_hounsfield(pipeline: Pipeline, volume: Volume) -> None:
+    low, high = float(volume.array.min()), float(volume.array.max())
+    if low > CT_RANGE_HU[0]:
+        raise UnsuitableScanError(
+            Reason.WRONG_MODALITY,
+            f"{volume.source.path} holds no value under {CT_RANGE_HU[0]:g} (its lowest is {low:g}): "
+            f"not a chest CT in HU, which {pipeline.name} takes; choose another pipeline or convert to HU",
+        )
+    if high > CT_RANGE_HU[1] * 10:
+        raise UnsuitableScanError(Reason.WRONG_MODALITY, f"{volume.source.path} reaches {high:g}: not HU; rescale it")
+
+
+def _require_skull_stripped(volumes: Mapping[str, Volume]) -> None:
+    for volume in volumes.values():
+        share = 1.0 - np.count_nonzero(volume.array) / volume.array.size
+        if share < SKULL_STRIPPED_MIN_ZERO_SHARE:
+            raise UnsuitableScanError(
+                Reason.NOT_SKULL_STRIPPED,
+                f"{volume.source.path}: only {share:.0%} of the voxels are 0, so the skull is still there; "
+                "skull-strip the contrasts first (background must be 0)",
+            )
+
+
+def _slice_warnings(volume: Volume) -> list[str]:
+    limit = MAX_SLICE_MM.get(volume.modality or "", np.inf)
+    coarsest = float(volume.spacing_mm.max())
+    if coarsest <= limit:
+        return []
+    return [f"slices {coarsest:.1f} mm apart are coarser than the {limit:g} mm this model was made for"]

@@ -1,0 +1,1 @@
+"""The steps of a case, each a function and a command: select, preprocess, infer, measure, report."""

@@ -1,0 +1,94 @@
+"""One case on its way through the stages."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import Any
+
+import medimg
+from medimg.pipeline import Pipeline
+from medimg.results import Report
+from medimg.study import Volume
+
+RECORDED_PACKAGES = ("monai", "torch", "numpy", "SimpleITK", "pydicom", "nibabel")
+"""Whose versions can change a result."""
+
+
+@dataclass
+class Clock:
+    """Seconds spent in each named part, in the order they came."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def time(self, part: str) -> Iterator[None]:
+        """Add the time of the block to `part`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = round(self.seconds.get(part, 0.0) + time.perf_counter() - began, 3)
+
+
+@dataclass
+class Case:
+    """Volumes by role (in the pipeline's channel order), how they were chosen, and the report as it grows."""
+
+    pipeline: Pipeline
+    volumes: dict[str, Volume]
+    report: Report
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def first(self) -> Volume:
+        """The volume whose grid every result is on."""
+        return next(iter(self.volumes.values()))
+
+
+def describe_input(role: str, volume: Volume) -> dict[str, Any]:
+    """The `inputs` entry of a report. `path` is made relative to the report's folder when it is written."""
+    source = volume.source
+    return {
+        "role": role,
+        "path": str(source.path.absolute()),
+        "kind": source.kind,
+        "modality": volume.modality,
+        "description": volume.description,
+        "study_uid": source.study_uid,
+        "series_uid": source.series_uid,
+        "frame_of_reference_uid": source.frame_of_reference_uid,
+        "files": len(source.files),
+        "sha256": source.sha256,
+        "shape": list(volume.shape),
+        "spacing_mm": [round(float(value), 6) for value in volume.spacing_mm],
+        "affine_ras": [[round(float(value), 6) for value in row] for row in volume.affine_ras],
+        "headers": source.headers,
+    }
+
+
+def base_provenance() -> dict[str, Any]:
+    """Who made this, when, on what."""
+    return {
+        "software": {"medimg": medimg.__version__, "python": platform.python_version(), **_package_versions()},
+        "platform": platform.platform(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "notice": medimg.NOT_A_MEDICAL_DEVICE,
+    }
+
+
+def peak_memory_mib() -> float:
+    """Largest resident set of this process so far, MiB (getrusage: KiB on Linux, bytes on macOS)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+
+
+def _package_versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in RECORDED_PACKAGES}

@@ -1,0 +1,62 @@
+"""A pipeline's stages one after the other, in memory: select -> preprocess -> infer -> measure -> report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medimg import files
+from medimg.pipeline import Pipeline
+from medimg.progress import Progress, silent
+from medimg.results import Report
+from medimg.stages.case import Case, Clock, base_provenance, describe_input
+from medimg.stages.infer import Engine, infer
+from medimg.stages.measure import measure
+from medimg.stages.preprocess import save_volumes
+from medimg.stages.render import render
+from medimg.stages.select import Selection, read_chosen, select
+
+Inputs = Sequence[tuple[str | None, Path]]
+
+
+def run_chain(
+    inputs: Inputs,
+    output: Path,
+    pipeline: Pipeline | None = None,
+    *,
+    engine: Engine | None = None,
+    progress: Progress = silent,
+) -> Case:
+    """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
+
+    Without `pipeline` the installed one that fits is chosen. A chain always selects and reads; what it does after
+    that is what its `stages` say. Raises the errors of its stages; OutputError before anything is computed when
+    `output` cannot be written.
+    """
+    files.output_folder(output)
+    clock = Clock()
+    with clock.time("select"):
+        selection = select(inputs, pipeline)
+    with clock.time("read"):
+        case = open_case(selection, clock)
+    for stage in selection.pipeline.stages:
+        if stage.name == "preprocess" and stage.options.get("save"):
+            save_volumes(list(case.volumes.values()), output / "preprocessed")
+        elif stage.name == "infer":
+            infer(case, stage.options, engine, progress)
+        elif stage.name == "measure":
+            measure(case, stage.options)
+        elif stage.name == "report":
+            render(case, stage.options, output)
+    return case
+
+
+def open_case(selection: Selection, clock: Clock | None = None) -> Case:
+    """Read what was selected into a case with an empty report."""
+    volumes = read_chosen(selection)
+    report = Report(
+        pipeline=selection.pipeline.identity,
+        inputs=[describe_input(role, volume) for role, volume in volumes.items()],
+        provenance={**base_provenance(), "selection": selection.to_dict()},
+    )
+    return Case(selection.pipeline, volumes, report, clock or Clock())

@@ -1,0 +1,75 @@
+"""infer: the pipeline's network on the chosen volumes; findings or a segmentation into the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from medimg.bundle import load_bundle
+from medimg.errors import PipelineError
+from medimg.inference.device import Device, choose_device
+from medimg.inference.preconditions import check_scan
+from medimg.pipeline import Pipeline
+from medimg.progress import Progress, silent
+from medimg.stages.case import Case
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How to run: device name, precision and threads (0: torch's choice)."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+
+    def start(self) -> Device:
+        """Choose the device and set the threads. Raises UsageError when it is not there."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        return choose_device(self.device, self.precision)
+
+
+def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, progress: Progress = silent) -> None:
+    """Run the case's pipeline and put what it finds into `case.report`.
+
+    options: those of the pipeline's `infer` stage. Raises UnsuitableScanError for a scan it is not made for.
+    """
+    device = (engine or Engine()).start()
+    case.report.warnings += check_scan(case.pipeline, case.volumes)
+    run = RUNNERS[case.pipeline.task]
+    with case.clock.time("infer"):
+        run(case, options, device, progress)
+    case.report.provenance["device"] = {
+        "chosen": device.reason,
+        "precision": device.precision,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _detect(case: Case, options: dict[str, Any], device: Device, progress: Progress) -> None:
+    from medimg.inference.find import DetectOptions, find
+
+    bundle = load_bundle(case.pipeline.bundle)
+    findings, warnings = find(bundle, case.first, DetectOptions.from_stage(options), device, progress)
+    case.report.findings = findings
+    case.report.warnings += warnings
+
+
+def _segment(case: Case, options: dict[str, Any], device: Device, progress: Progress) -> None:
+    from medimg.inference.segment import SegmentOptions, segment
+
+    bundle = load_bundle(case.pipeline.bundle)
+    volumes = list(case.volumes.values())
+    case.report.segmentation = segment(bundle, volumes, SegmentOptions.from_stage(options), device, progress)
+
+
+RUNNERS = {"detection": _detect, "segmentation": _segment}
+
+
+def default_options(pipeline: Pipeline) -> dict[str, Any]:
+    """Options of the pipeline's own infer stage. Raises PipelineError when it has none."""
+    if all(stage.name != "infer" for stage in pipeline.stages):
+        raise PipelineError(f"{pipeline.folder}: pipeline {pipeline.name} has no infer stage")
+    return pipeline.options("infer")

@@ -1,0 +1,78 @@
+"""measure: masks, sizes and measurements for what was found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from medimg.measure import common
+from medimg.measure.lesion import lesions
+from medimg.measure.nodule import measure_nodule, segment_nodule
+from medimg.results import Finding, Segmentation
+from medimg.stages.case import Case
+from medimg.study import Volume
+
+MAX_LABELS = 255
+"""A uint8 label map holds no more; findings beyond keep their detection without a mask."""
+
+DEFAULT_MIN_LESION_MM3 = 100.0
+"""Smaller components of a segmentation stay in the label map but are not listed as findings."""
+
+
+def measure(case: Case, options: dict[str, Any]) -> None:
+    """Measure the case's findings: a mask for each detection, or a finding for each segmented lesion."""
+    with case.clock.time("measure"):
+        if case.pipeline.task == "detection":
+            _measure_detections(case)
+        else:
+            _measure_lesions(case, options)
+
+
+def _measure_detections(case: Case) -> None:
+    """Give each detection its mask, volume and axes, and the report a label map with one label a finding."""
+    volume = case.first
+    labels = np.zeros(volume.shape, dtype=np.uint8)
+    names: dict[int, str] = {}
+    measured = []
+    for value, finding in enumerate(case.report.findings, start=1):
+        outlined = _outlined(volume, finding, labels, value) if value <= MAX_LABELS else None
+        if outlined is not None:
+            names[value] = f"{finding.label} {finding.id}"
+        measured.append(outlined or finding)
+    case.report.findings = measured
+    case.report.segmentation = Segmentation(labels, volume.affine_ras, names)
+
+
+def _outlined(volume: Volume, finding: Finding, labels: np.ndarray[Any, Any], value: int) -> Finding | None:
+    """Draw the finding's mask into `labels`; None when nothing stands out from the lung there."""
+    if finding.diameter_mm is None:
+        return None
+    nodule = segment_nodule(volume, finding.center_lps_mm, finding.diameter_mm)
+    if nodule is None:
+        return None
+    voxels = nodule.voxels()
+    # an earlier, more probable finding keeps the voxels it shares with this one
+    free = voxels[labels[tuple(voxels.T)] == 0]
+    if not len(free):
+        return None
+    labels[tuple(free.T)] = value
+    measurements = measure_nodule(volume, nodule)
+    return replace(
+        finding,
+        volume_mm3=measurements.pop("volume_mm3"),
+        box_lps_mm=common.box_lps_mm(voxels, volume.affine_ras),
+        segment=value,
+        measurements={**finding.measurements, **measurements},
+    )
+
+
+def _measure_lesions(case: Case, options: dict[str, Any]) -> None:
+    """One finding for each connected lesion of the segmentation."""
+    segmentation = case.report.segmentation
+    if segmentation is None:
+        return
+    groups = {str(name): tuple(int(value) for value in values) for name, values in options.get("groups", {}).items()}
+    minimum = float(options.get("min_volume_mm3", DEFAULT_MIN_LESION_MM3))
+    case.report.findings = lesions(segmentation, groups, minimum, str(options.get("label", "lesion")))

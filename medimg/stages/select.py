@@ -1,0 +1,146 @@
+"""select: which pipeline, and which of the candidates play its roles. Every choice and every refusal is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medimg import files
+from medimg.errors import InputError, Reason, UnsuitableScanError
+from medimg.pipeline import Pipeline, find_pipelines
+from medimg.stages.candidates import SELECTION_FILE, SELECTION_SCHEMA, Candidate, find_candidates
+from medimg.stages.prefer import preference
+from medimg.study import Volume
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The pipeline, the candidate chosen for each role, and why the others were not."""
+
+    pipeline: Pipeline
+    chosen: dict[str, Candidate]
+    not_chosen: list[dict[str, Any]] = field(default_factory=list)
+    why: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For provenance and selection.json."""
+        return {
+            "why": self.why,
+            "chosen": [{"role": role, **candidate.summary()} for role, candidate in self.chosen.items()],
+            "not_chosen": self.not_chosen,
+        }
+
+
+def select(inputs: Sequence[tuple[str | None, Path]], pipeline: Pipeline | None = None) -> Selection:
+    """Choose from the (role or None, path) inputs; without a pipeline, the one installed pipeline that fits.
+
+    Raises UnsuitableScanError (wrong_modality, missing_role, ambiguous_series, no_pipeline_fits) saying why.
+    """
+    candidates = [candidate for role, path in inputs for candidate in find_candidates(path, role)]
+    if pipeline is not None:
+        return _match(pipeline, candidates)
+    reasons, fitting = [], []
+    for known in find_pipelines():
+        try:
+            fitting.append(_match(known, candidates))
+        except UnsuitableScanError as error:
+            reasons.append(f"{known.name}: {error}")
+    if not fitting:
+        raise UnsuitableScanError(Reason.NO_PIPELINE_FITS, "no pipeline fits this scan. " + " | ".join(reasons))
+    if len(fitting) > 1:
+        names = ", ".join(selection.pipeline.name for selection in fitting)
+        raise UnsuitableScanError(
+            Reason.AMBIGUOUS_SERIES, f"several pipelines fit ({names}); choose one with --pipeline"
+        )
+    return fitting[0]
+
+
+def write_selection(selection: Selection, folder: Path) -> Path:
+    """Write folder/selection.json (paths relative to it), which the next stages take; return its path."""
+    document = {"schema": SELECTION_SCHEMA, "pipeline": selection.pipeline.name, **selection.to_dict()}
+    for entry in document["chosen"] + document["not_chosen"]:
+        entry["path"] = files.relative(Path(entry["path"]), folder)
+    target = folder / SELECTION_FILE
+    files.write_json(target, document)
+    return target
+
+
+def read_chosen(selection: Selection) -> dict[str, Volume]:
+    """Read the chosen candidates: role -> Volume, in the pipeline's channel order."""
+    return {role: _one_volume(candidate) for role, candidate in selection.chosen.items()}
+
+
+def _match(pipeline: Pipeline, candidates: Sequence[Candidate]) -> Selection:
+    match = _match_roles if len(pipeline.inputs) > 1 else _match_single
+    return match(pipeline, candidates)
+
+
+def _match_single(pipeline: Pipeline, candidates: Sequence[Candidate]) -> Selection:
+    """The best candidate of the right modality, by the pipeline's stated preference."""
+    (wanted,) = pipeline.inputs
+    right = [candidate for candidate in candidates if candidate.modality == wanted.modality]
+    if not right:
+        raise UnsuitableScanError(Reason.WRONG_MODALITY, _no_modality(wanted.modality, candidates))
+    rule = preference(str(pipeline.options("select").get("prefer", "only")))
+    ranked = sorted(right, key=rule.key)
+    if len(ranked) > 1 and rule.key(ranked[0]) == rule.key(ranked[1]):
+        listed = "; ".join(_named(candidate) for candidate in ranked if rule.key(candidate) == rule.key(ranked[0]))
+        raise UnsuitableScanError(Reason.AMBIGUOUS_SERIES, f"several scans fit equally well ({listed}); name one")
+    others = [_not_chosen(candidate, f"ranked below by {rule.words}") for candidate in ranked[1:]]
+    others += [_not_chosen(c, f"modality {c.modality or 'unknown'}") for c in candidates if c not in right]
+    why = "the only scan that fits" if len(ranked) == 1 else f"first by {rule.words}"
+    return Selection(pipeline, {wanted.role: ranked[0]}, others, why)
+
+
+def _match_roles(pipeline: Pipeline, candidates: Sequence[Candidate]) -> Selection:
+    """Exactly one candidate a role, told by name, description or --volume role=PATH."""
+    modalities = pipeline.modalities
+    right = [candidate for candidate in candidates if candidate.modality is None or candidate.modality in modalities]
+    if not right:
+        raise UnsuitableScanError(Reason.WRONG_MODALITY, _no_modality("/".join(sorted(modalities)), candidates))
+    by_role: dict[str, list[Candidate]] = {role: [c for c in right if c.role == role] for role in pipeline.roles}
+    if missing := [role for role, found in by_role.items() if not found]:
+        found = ", ".join(f"{_named(candidate)} ({candidate.role or 'role unknown'})" for candidate in right)
+        raise UnsuitableScanError(
+            Reason.MISSING_ROLE,
+            f"{pipeline.name} needs {', '.join(pipeline.roles)}; missing {', '.join(missing)}. Found {found}. "
+            "Name each with --volume ROLE=PATH",
+        )
+    for role, found_for_role in by_role.items():
+        if len(found_for_role) > 1:
+            listed = "; ".join(_named(candidate) for candidate in found_for_role)
+            raise UnsuitableScanError(
+                Reason.AMBIGUOUS_SERIES, f"several scans could be {role} ({listed}); name one with --volume {role}=PATH"
+            )
+    chosen = {role: found[0] for role, found in by_role.items()}
+    others = [_not_chosen(c, "no role in this pipeline") for c in candidates if c not in chosen.values()]
+    return Selection(pipeline, chosen, others, "roles told by file name, series description or the command")
+
+
+def _one_volume(candidate: Candidate) -> Volume:
+    """The candidate's volume; a series that splits gives its largest, and must have one that is."""
+    volumes = sorted(candidate.read(), key=lambda volume: -volume.array.size)
+    if not volumes:
+        raise InputError(Reason.EMPTY_VOLUME, f"{_named(candidate)} holds no volume")
+    if len(volumes) > 1 and volumes[1].array.size == volumes[0].array.size:
+        raise UnsuitableScanError(
+            Reason.AMBIGUOUS_SERIES,
+            f"{_named(candidate)} holds {len(volumes)} volumes (echoes, phases or orientations); "
+            "run medimg preprocess and name one of its volumes",
+        )
+    return volumes[0]
+
+
+def _no_modality(wanted: str, candidates: Sequence[Candidate]) -> str:
+    found = ", ".join(f"{_named(c)} ({c.modality or 'modality unknown; no air in HU'})" for c in candidates)
+    return f"needs {wanted}; found {found}"
+
+
+def _not_chosen(candidate: Candidate, why: str) -> dict[str, Any]:
+    return {**candidate.summary(), "why": why}
+
+
+def _named(candidate: Candidate) -> str:
+    return f"{candidate.path.name}: {candidate.description}" if candidate.headers else candidate.path.name

@@ -1,0 +1,134 @@
+"""Volume files become sound volumes, or an InputError with a reason."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from medimg import nifti
+from medimg.errors import InputError, Reason
+
+AFFINE = np.array([[-0.7, 0, 0, 10.0], [0, 0.7, 0, 5.0], [0, 0.1, 2.5, -3.0], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def voxels():
+    return np.random.default_rng(0).integers(-1000, 400, (12, 13, 14)).astype(np.int16)
+
+
+def reason_of(path):
+    with pytest.raises(InputError) as caught:
+        nifti.read_volume(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_what_is_written_is_read_back(tmp_path, voxels, name):
+    nifti.write_nifti(tmp_path / name, voxels, AFFINE)
+    volume = nifti.read_volume(tmp_path / name)
+    assert volume.array.dtype == np.int16
+    assert np.array_equal(volume.array, voxels)
+    assert np.allclose(volume.affine_ras, AFFINE, atol=1e-5)
+    assert np.array_equal(np.asanyarray(nib.load(tmp_path / name).dataobj), voxels)
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path, voxels):
+    nifti.write_nifti(tmp_path / "a.nii.gz", voxels, AFFINE)
+    nifti.write_nifti(tmp_path / "b.nii.gz", voxels, AFFINE)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_a_sheared_grid_is_kept_in_the_sform_alone(tmp_path, voxels):
+    nifti.write_nifti(tmp_path / "a.nii", voxels, AFFINE)
+    header = nib.load(tmp_path / "a.nii").header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 0)
+
+
+def test_scaling_in_the_header_is_applied(tmp_path, voxels):
+    image = nib.Nifti1Image(voxels.astype(np.float32) / 8 + 3, np.eye(4))
+    image.set_data_dtype(np.int16)
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert np.allclose(nifti.read_volume(tmp_path / "a.nii.gz").array, voxels / 8 + 3, atol=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_itk_files_land_in_the_same_world(tmp_path, voxels, suffix):
+    image = sitk.GetImageFromArray(voxels.transpose(2, 1, 0))
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-10, 20, 30))
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
+    sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
+    ours, nifti_twin = nifti.read_volume(tmp_path / f"a{suffix}"), nifti.read_volume(tmp_path / "a.nii.gz")
+    assert np.array_equal(ours.array, nifti_twin.array)
+    assert np.allclose(ours.affine_ras, nifti_twin.affine_ras, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.arange(16.0).reshape(4, 4), Reason.NOT_3D),
+        (np.arange(16.0).reshape(4, 4, 1), Reason.NOT_3D),
+        (np.arange(128.0).reshape(4, 4, 4, 2), Reason.TIME_SERIES),
+        (np.full((4, 4, 4), np.nan), Reason.NON_FINITE_VOXELS),
+        (np.where(np.eye(4)[..., None] > 0, np.inf, np.zeros((4, 4, 4))), Reason.NON_FINITE_VOXELS),
+        (np.zeros((4, 4, 4)), Reason.EMPTY_VOLUME),
+        (np.ones((4, 4, 4), np.complex64), Reason.UNSUPPORTED_KIND),
+    ],
+    ids=["2-D", "one slice", "4-D", "nan", "inf", "constant", "complex"],
+)
+def test_unsound_voxels_are_refused(tmp_path, array, reason):
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii.gz")
+    assert reason_of(tmp_path / "a.nii.gz") == reason
+
+
+def test_a_trailing_axis_of_one_is_no_time_series(tmp_path, voxels):
+    nib.save(nib.Nifti1Image(voxels[..., None], np.eye(4)), tmp_path / "a.nii.gz")
+    assert nifti.read_volume(tmp_path / "a.nii.gz").shape == voxels.shape
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"])
+def test_a_text_file_is_not_a_volume(tmp_path, name):
+    (tmp_path / name).write_text("hello")
+    assert reason_of(tmp_path / name) == Reason.NOT_A_VOLUME_FILE
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd"])
+def test_a_truncated_file_is_told(tmp_path, voxels, suffix):
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / f"whole{suffix}"))
+    data = (tmp_path / f"whole{suffix}").read_bytes()
+    (tmp_path / f"cut{suffix}").write_bytes(data[: len(data) // 2])
+    assert reason_of(tmp_path / f"cut{suffix}") == Reason.TRUNCATED
+
+
+def test_a_flipped_bit_is_told(tmp_path, voxels):
+    nifti.write_nifti(tmp_path / "a.nii.gz", voxels, AFFINE)
+    data = bytearray((tmp_path / "a.nii.gz").read_bytes())
+    data[-6] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(data)
+    assert reason_of(tmp_path / "a.nii.gz") == Reason.TRUNCATED
+
+
+def test_a_claim_of_ten_billion_voxels_is_refused_before_any_is_read(tmp_path, voxels):
+    header = nib.Nifti1Image(voxels, np.eye(4)).header
+    header.set_data_shape((32000, 32000, 10))
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + b"\0" * 2000)
+    assert reason_of(tmp_path / "a.nii") == Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((3, 4)), np.diag([1.0, 0, 1, 1])[:3]], ids=["zero", "singular"])
+def test_an_affine_without_volume_is_refused(tmp_path, voxels, matrix):
+    image = nib.Nifti1Image(voxels, np.eye(4))
+    nib.save(image, tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    header = np.frombuffer(data, dtype=image.header.template_dtype, count=1).copy()
+    header["srow_x"], header["srow_y"], header["srow_z"] = matrix
+    data[: header.nbytes] = header.tobytes()
+    (tmp_path / "a.nii").write_bytes(data)
+    assert reason_of(tmp_path / "a.nii") == Reason.BAD_AFFINE
+
+
+def test_a_header_without_orientation_is_not_given_one(tmp_path, voxels):
+    nib.save(nib.Nifti1Image(voxels, None), tmp_path / "a.nii.gz")
+    assert reason_of(tmp_path / "a.nii.gz") == Reason.NO_GEOMETRY
