@@ -1,0 +1,80 @@
+"""Channels painted into labels, and labels moved between grids."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from medimg import geometry
+from medimg.errors import PipelineError
+from medimg.inference.resample import labels_on_grid
+from medimg.inference.segment import SegmentOptions, painted
+
+OPTIONS = {
+    "channels": ["TC", "WT", "ET"],
+    "labels": {1: "necrotic core", 2: "oedema", 3: "enhancing"},
+    "paint": {"WT": 2, "TC": 1, "ET": 3},
+}
+
+
+def logits():
+    maps = torch.full((3, 8, 8, 8), -5.0)
+    maps[1, 1:7, 1:7, 1:7] = 5.0
+    maps[0, 2:6, 2:6, 2:6] = 5.0
+    maps[2, 3:5, 3:5, 3:5] = 5.0
+    return maps
+
+
+def test_inner_regions_are_painted_over_outer_ones():
+    labels = painted(logits(), SegmentOptions.from_stage(OPTIONS), 1.0)
+    assert np.bincount(labels.ravel()).tolist() == [512 - 216, 64 - 8, 216 - 64, 8]
+
+
+def test_specks_below_the_smallest_volume_are_not_painted():
+    options = SegmentOptions.from_stage({**OPTIONS, "min_volume_mm3": {"ET": 9.0}})
+    assert 3 not in painted(logits(), options, 1.0)
+    assert 3 in painted(logits(), options, 2.0)
+
+
+def test_a_threshold_counts_in_probability():
+    maps = torch.full((3, 2, 2, 2), -50.0)
+    maps[1] = torch.logit(torch.tensor(0.4))
+    assert painted(maps, SegmentOptions.from_stage({**OPTIONS, "threshold": {"WT": 0.39}}), 1.0).all()
+    assert not painted(maps, SegmentOptions.from_stage({**OPTIONS, "threshold": {"WT": 0.41}}), 1.0).any()
+
+
+@pytest.mark.parametrize("change", [{"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}])
+def test_options_that_do_not_fit_are_refused(change):
+    with pytest.raises(PipelineError, match="infer stage"):
+        SegmentOptions.from_stage({**OPTIONS, **change})
+
+
+def blob():
+    labels = np.zeros((20, 22, 24), np.uint8)
+    labels[5:9, 6:12, 7:15] = 2
+    return labels
+
+
+def test_labels_survive_flips_and_permutations_exactly():
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    permuted = np.array([[0, 0, -1.0, 19], [1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 0, 1]])
+    moved = labels_on_grid(blob(), affine, (22, 24, 20), permuted)
+    assert np.array_equal(moved, blob()[::-1].transpose(1, 2, 0))
+
+
+def test_labels_keep_their_place_and_volume_on_a_finer_oblique_grid():
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    angle = np.deg2rad(20)
+    turned = np.eye(4)
+    turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    turned[:3, 3] = [10, -20, 0]
+    moved = labels_on_grid(blob(), affine, (70, 70, 50), turned)
+    centre = geometry.to_world(affine, np.argwhere(blob())).mean(axis=0)
+    assert np.allclose(geometry.to_world(turned, np.argwhere(moved)).mean(axis=0), centre, atol=0.6)  # half a voxel of rounding
+    assert np.count_nonzero(moved) == pytest.approx(8 * np.count_nonzero(blob()), rel=0.03)
+
+
+def test_labels_outside_the_target_vanish():
+    far = np.eye(4)
+    far[:3, 3] = 1000
+    assert not labels_on_grid(blob(), np.eye(4), (10, 10, 10), far).any()
