@@ -1,0 +1,194 @@
+"""Where the lungs are: a coarse mask and a voxel box, so that the network looks nowhere else.
+
+Steps: a grid of about 2 mm -> air -> air open to the slice's edge removed, slice by slice -> large components
+inside the body -> closing (nodules and vessels at the pleura) -> filled -> dilated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from medimg import geometry
+from medimg.study import Volume
+
+Mask = NDArray[np.bool_]
+
+GRID_MM = 2.0
+"""Target spacing of the coarse grid; whole voxels are skipped, so the true spacing lies within a factor 1.5."""
+
+AIR_BELOW_HU = -400.0
+"""Lung parenchyma lies at -950..-600 HU and soft tissue above -150 HU; the recipe in shared/reference/models.md."""
+
+MIN_LUNG_ML = 300.0
+"""Less air than this is no lung of an adult: a crop, an abdomen's bowel, a head's sinuses."""
+
+MIN_COMPONENT_ML = 60.0
+"""Smaller air pockets are bowel, oesophagus or trachea stumps; a compressed lung is larger."""
+
+MIN_BODY_FRACTION = 0.5
+"""A component with less of itself inside the body's outline is foam in the table or a cushion."""
+
+BODY_OPENING_MM = 6.0
+"""Table shells are thinner than this, the chest wall is not."""
+
+CLOSING_MM = 10.0
+"""Brings back vessels, hila and nodules at the pleura up to about 20 mm."""
+
+DILATION_MM = 2.0
+"""The pleura itself, where nodules sit, belongs to the region."""
+
+BOX_MARGIN_MM = 8.0
+"""Context the network sees beyond the mask."""
+
+
+@dataclass(frozen=True)
+class LungRegion:
+    """The lungs of one scan.
+
+    mask: (A, B, C) bool on the coarse grid, axes in the source's order; affine_ras: coarse voxel -> RAS mm.
+    start, stop: the box [start, stop) in source voxels, margin included.
+    """
+
+    mask: Mask
+    affine_ras: geometry.Affine
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume of the mask, airways and hila included."""
+        return float(np.count_nonzero(self.mask)) * geometry.voxel_volume_mm3(self.affine_ras) / 1000
+
+    def contains(self, points_ras: ArrayLike) -> Mask:
+        """Whether points (..., 3) in RAS mm lie in the mask; (...) bool."""
+        voxels = np.rint(geometry.to_voxel(self.affine_ras, points_ras)).astype(np.int64)
+        shape = np.array(self.mask.shape)
+        inside = ((voxels >= 0) & (voxels < shape)).all(axis=-1)
+        i, j, k = np.moveaxis(np.clip(voxels, 0, shape - 1), -1, 0)
+        return np.asarray(inside & self.mask[i, j, k])
+
+
+def lungs(volume: Volume) -> LungRegion | None:
+    """Find the lungs of a chest CT in HU, in any orientation; None where there are none (crop, other body part)."""
+    step = np.maximum(1, np.rint(GRID_MM / volume.spacing_mm)).astype(int)
+    coarse = np.asarray(volume.array[:: step[0], :: step[1], :: step[2]], dtype=np.float32)
+    affine = volume.affine_ras @ np.diag([*step.astype(float), 1.0])
+    mask = _lung_mask(coarse, geometry.spacing_mm(affine), _axial_axis(affine))
+    if mask is None:
+        return None
+    margin = np.ceil(BOX_MARGIN_MM / volume.spacing_mm).astype(int)
+    low, high = _bounds(mask)
+    start = np.maximum(0, low * step - margin)
+    stop = np.minimum(volume.shape, (high - 1) * step + 1 + margin)
+    return LungRegion(mask, affine, _triple(start), _triple(stop))
+
+
+def _lung_mask(hu: NDArray[np.float32], spacing: NDArray[np.float64], axial: int) -> Mask | None:
+    air = ndimage.uniform_filter(hu, 3) < AIR_BELOW_HU
+    mask = _inner_components(air, hu, spacing, axial)
+    if np.count_nonzero(mask) * float(np.prod(spacing)) / 1000 < MIN_LUNG_ML:
+        return None
+    pad = np.ceil((CLOSING_MM + DILATION_MM) / spacing).astype(int) + 1
+    low, high = _bounds(mask)
+    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    work = np.pad(mask[window], [(p, p) for p in pad])
+    work = _fill(_closed(work, spacing), axial)
+    work = ndimage.distance_transform_edt(~work, sampling=spacing) <= DILATION_MM
+    return _put_back(work, mask.shape, low - pad)
+
+
+def _inner_components(air: Mask, hu: NDArray[np.float32], spacing: NDArray[np.float64], axial: int) -> Mask:
+    """Air not open to the slice's edge, in components that are large enough and lie in the body."""
+    labels, count = ndimage.label(_without_border(air, axial))
+    if count == 0:
+        return np.zeros(air.shape, bool)
+    voxel_ml = float(np.prod(spacing)) / 1000
+    voxels = np.bincount(labels.ravel(), minlength=count + 1)
+    large = voxels * voxel_ml >= MIN_COMPONENT_ML
+    large[0] = False
+    within = np.bincount(labels[_body(hu, spacing, axial)], minlength=count + 1)
+    in_body = large & (within >= MIN_BODY_FRACTION * voxels)
+    # a scan cut so close that it has no body outline still has lungs
+    kept = in_body if in_body.any() else large
+    return np.asarray(kept[labels])
+
+
+def _without_border(air: Mask, axial: int) -> Mask:
+    """Remove, in each axial slice, what is connected to the slice's edge, through more than a hair's width.
+
+    In 3-D a lung is lost through one open slice; a one-voxel erosion in the plane closes thin leaks of the chest wall.
+    """
+    plane = _plane(axial)
+    core = ndimage.binary_erosion(air, plane, border_value=1)
+    labels, count = ndimage.label(core, plane)
+    outside = np.zeros(count + 1, bool)
+    for axis in range(3):
+        if axis != axial:
+            outside[np.unique(labels.take((0, -1), axis=axis))] = True
+    outside[0] = True
+    return np.asarray(ndimage.binary_dilation(~outside[labels], plane) & air)
+
+
+def _body(hu: NDArray[np.float32], spacing: NDArray[np.float64], axial: int) -> Mask:
+    """The patient's outline: thick tissue, filled in every axial slice."""
+    tissue = hu > AIR_BELOW_HU
+    size = [1 if axis == axial else 2 * round(BODY_OPENING_MM / 2 / spacing[axis]) + 1 for axis in range(3)]
+    opened = ndimage.maximum_filter(ndimage.minimum_filter(tissue, size), size)
+    return _fill(opened, axial)
+
+
+def _fill(mask: Mask, axial: int) -> Mask:
+    """Holes closed in every axial slice."""
+    labels, count = ndimage.label(~mask, _plane(axial))
+    outside = np.zeros(count + 1, bool)
+    for axis in range(3):
+        if axis != axial:
+            outside[np.unique(labels.take((0, -1), axis=axis))] = True
+    outside[0] = False
+    return np.asarray(mask | ~outside[labels])
+
+
+def _closed(mask: Mask, spacing: NDArray[np.float64]) -> Mask:
+    """Closing with a ball of CLOSING_MM; `mask` must be padded by as much."""
+    grown = ndimage.distance_transform_edt(~mask, sampling=spacing) <= CLOSING_MM
+    return np.asarray((ndimage.distance_transform_edt(grown, sampling=spacing) > CLOSING_MM) | mask)
+
+
+def _put_back(window: Mask, shape: tuple[int, ...], start: NDArray[np.int64]) -> Mask:
+    result = np.zeros(shape, bool)
+    low = np.maximum(start, 0)
+    high = np.minimum(start + window.shape, shape)
+    target = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    source = tuple(slice(a, b) for a, b in zip(low - start, high - start, strict=True))
+    result[target] = window[source]
+    return result
+
+
+def _plane(axial: int) -> Mask:
+    """4-connectivity within the axial slice: a (3, 3, 3) structuring element."""
+    cross = np.zeros((3, 3, 3), bool)
+    for axis in range(3):
+        if axis != axial:
+            cross[tuple(slice(None) if a == axis else 1 for a in range(3))] = True
+    return cross
+
+
+def _axial_axis(affine: geometry.Affine) -> int:
+    """The voxel axis that runs most along the patient's head-foot direction."""
+    return int(np.argmax(np.abs(affine[2, :3]) / geometry.spacing_mm(affine)))
+
+
+def _bounds(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First index and one past the last of the true voxels along each axis."""
+    spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    return np.array([s[0] for s in spans]), np.array([s[-1] + 1 for s in spans])
+
+
+def _triple(values: NDArray[Any]) -> tuple[int, int, int]:
+    i, j, k = (int(v) for v in values)
+    return (i, j, k)

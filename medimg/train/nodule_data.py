@@ -1,0 +1,186 @@
+"""The cases the nodule detector learns from: nodule crops and whole lungs, all at 1 mm, in memory as HU int16.
+
+Folder layout: lidc_nodule_crops/{labels.csv, CASE_ct.nii.gz, CASE_nodule.nii.gz}, lung_boxes/*_ct.nii.gz and
+luna16/annotations_excluded.csv. Arrays are (I, J, K) with axes in the order and direction of RAS.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, signal
+
+from medimg import geometry
+from medimg.errors import TrainingError
+from medimg.inference.roi import lungs
+from medimg.nifti import read_volume
+from medimg.study import Volume
+
+Hu = NDArray[np.int16]
+
+VOXEL_MM = 1.0
+"""Spacing of the detector's grid."""
+
+CROPS, SCANS, LUNA16 = "lidc_nodule_crops", "lung_boxes", "luna16"
+
+SERIES_OF_SCAN = {"LIDC-IDRI-0002": "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068417051974713149104919"}
+"""LUNA16's series of the scans that have reader marks."""
+
+EXCLUDED_RADIUS_MM = 6.0
+"""LUNA16 gives most excluded marks no diameter; its evaluation takes 10 mm (a radius of 5), plus one cell."""
+
+MIN_CORRELATION = 0.9
+"""A crop is found in its own scan when it correlates better than this."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One nodule at the centre of its crop: hu and mask (A, B, C); centre in voxels; diameter of equal volume."""
+
+    case: str
+    hu: Hu
+    mask: NDArray[np.bool_]
+    centre: NDArray[np.float64]
+    diameter_mm: float
+    texture: int
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One lung region. lung: bool mask on the same grid. nodules: (N, 4) centre voxel and diameter; ignore: (M, 4)
+    centre voxel and radius, where the truth is not known."""
+
+    name: str
+    hu: Hu
+    affine_ras: geometry.Affine
+    lung: NDArray[np.bool_]
+    nodules: NDArray[np.float64]
+    ignore: NDArray[np.float64]
+
+    def slab(self, low: int, high: int) -> Scan:
+        """The axial slices [low, high)."""
+        start = (0, 0, low)
+        moved = [_moved(table, start) for table in (self.nodules, self.ignore)]
+        inside = [t[(t[:, 2] >= 0) & (t[:, 2] < high - low)] for t in moved]
+        affine = geometry.shifted(self.affine_ras, start)
+        return Scan(self.name, self.hu[..., low:high], affine, self.lung[..., low:high], inside[0], inside[1])
+
+
+def load_crops(data: Path) -> list[Crop]:
+    """Every crop that labels.csv names, in its order. Raises TrainingError for a folder of another layout."""
+    table = data / CROPS / "labels.csv"
+    if not table.is_file():
+        raise TrainingError(f"{table} is missing; --data must be a folder laid out as docs/train.md describes")
+    with table.open(encoding="utf-8", newline="") as stream:
+        return [_load_crop(data / CROPS, row) for row in csv.DictReader(stream)]
+
+
+def load_scans(data: Path, crops: list[Crop]) -> list[Scan]:
+    """Every whole lung region; a crop of the same patient is found in it and becomes its nodule."""
+    paths = sorted((data / SCANS).glob("*_ct.nii.gz"))
+    if not paths:
+        raise TrainingError(f"{data / SCANS} holds no *_ct.nii.gz; see docs/train.md for the layout")
+    return [_load_scan(path, data, crops) for path in paths]
+
+
+def to_grid(volume: Volume) -> Volume:
+    """The volume on axes that run R, A, S at 1 mm, linear, HU rounded to int16; first voxel's centre kept."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(_reoriented(volume).array.transpose(2, 1, 0), np.float32))
+    spacing = _reoriented(volume).spacing_mm
+    image.SetSpacing(spacing.tolist())
+    size = [int(np.floor((n - 1) * s / VOXEL_MM)) + 1 for n, s in zip(image.GetSize(), spacing, strict=True)]
+    resampled = sitk.Resample(
+        image, size, sitk.Transform(), sitk.sitkLinear, [0.0] * 3, [VOXEL_MM] * 3, np.eye(3).ravel().tolist()
+    )
+    array = np.rint(sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)).astype(np.int16)
+    affine = _reoriented(volume).affine_ras @ np.diag([*(VOXEL_MM / spacing), 1.0])
+    return Volume(np.ascontiguousarray(array), affine, volume.source, volume.modality)
+
+
+def _reoriented(volume: Volume) -> Volume:
+    """A view with axes closest to R, A, S."""
+    from nibabel import orientations
+
+    change = orientations.io_orientation(volume.affine_ras)
+    array = orientations.apply_orientation(volume.array, change)
+    affine = volume.affine_ras @ orientations.inv_ornt_aff(change, volume.shape)
+    return Volume(array, affine, volume.source, volume.modality)
+
+
+def _load_crop(folder: Path, row: dict[str, Any]) -> Crop:
+    case = row["case"]
+    image = _reoriented(read_volume(folder / f"{case}_ct.nii.gz"))
+    mask = _reoriented(read_volume(folder / f"{case}_nodule.nii.gz")).array > 0
+    if mask.shape != image.shape or not mask.any():
+        raise TrainingError(f"{folder / case}_nodule.nii.gz is empty or of another size than its image")
+    centre = np.argwhere(mask).mean(axis=0)
+    hu = np.ascontiguousarray(np.rint(image.array), dtype=np.int16)
+    return Crop(case, hu, mask, centre, float(row["equivalent_diameter_mm"]), int(row["texture"]))
+
+
+def _load_scan(path: Path, data: Path, crops: list[Crop]) -> Scan:
+    source = read_volume(path)
+    name = path.name.removesuffix("_ct.nii.gz")
+    volume = to_grid(source)
+    region = lungs(source)
+    if region is None:
+        raise TrainingError(f"{path}: no lungs found in it; only chest scans can be background")
+    mask = _on_grid(region.mask, region.affine_ras, volume)
+    found = [nodule for crop in crops if crop.case == name for nodule in _locate(crop, volume.array)]
+    nodules = np.array(found, dtype=np.float64).reshape(-1, 4)
+    ignore = _excluded_marks(data, name, volume.affine_ras)
+    return Scan(name, volume.array, volume.affine_ras, mask, nodules, _apart(ignore, nodules))
+
+
+def _on_grid(mask: NDArray[np.bool_], affine: geometry.Affine, volume: Volume) -> NDArray[np.bool_]:
+    """A coarse mask (nearest neighbour) on the volume's grid."""
+    matrix = np.linalg.inv(affine) @ volume.affine_ras
+    return np.asarray(
+        ndimage.affine_transform(
+            mask.astype(np.uint8), matrix[:3, :3], matrix[:3, 3], output_shape=volume.shape, order=0
+        )
+        > 0
+    )
+
+
+def _locate(crop: Crop, hu: Hu) -> list[NDArray[np.float64]]:
+    """The crop's nodule in its patient's scan: [centre voxel, diameter], found by correlation."""
+    template = crop.hu.astype(np.float32) - float(crop.hu.mean())
+    flipped = template[::-1, ::-1, ::-1]
+    score = signal.fftconvolve(hu.astype(np.float32), flipped, mode="valid")
+    corner = np.array(np.unravel_index(int(np.argmax(score)), score.shape))
+    window = tuple(slice(c, c + n) for c, n in zip(corner, crop.hu.shape, strict=True))
+    if np.corrcoef(hu[window].ravel(), crop.hu.ravel())[0, 1] < MIN_CORRELATION:
+        return []
+    return [np.append(corner + crop.centre, crop.diameter_mm)]
+
+
+def _excluded_marks(data: Path, name: str, affine_ras: geometry.Affine) -> NDArray[np.float64]:
+    """LUNA16's excluded marks (LPS mm) of one scan as [voxel, radius] rows."""
+    table = data / LUNA16 / "annotations_excluded.csv"
+    if name not in SERIES_OF_SCAN or not table.is_file():
+        return np.empty((0, 4))
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["seriesuid"] == SERIES_OF_SCAN[name]]
+    lps = np.array([[float(row[f"coord{axis}"]) for axis in "XYZ"] for row in rows])
+    radius = np.array([max(float(row["diameter_mm"]) / 2, EXCLUDED_RADIUS_MM) for row in rows])
+    return np.column_stack([geometry.to_voxel(affine_ras, geometry.lps_to_ras(lps)), radius])
+
+
+def _apart(ignore: NDArray[np.float64], nodules: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Marks that are not one of the nodules themselves."""
+    gaps = np.linalg.norm(ignore[:, None, :3] - nodules[None, :, :3], axis=2) - nodules[None, :, 3] / 2
+    return ignore[(gaps > 0).all(axis=1)]
+
+
+def _moved(table: NDArray[np.float64], start: tuple[int, int, int]) -> NDArray[np.float64]:
+    return np.column_stack([table[:, :3] - np.array(start), table[:, 3:]])
+
+
