@@ -19,7 +19,8 @@ from medimg import geometry
 from medimg.errors import TrainingError
 from medimg.inference.roi import lungs
 from medimg.nifti import read_volume
-from medimg.study import Volume
+from medimg.phantoms.thorax import thorax
+from medimg.study import Source, Volume
 
 Hu = NDArray[np.int16]
 
@@ -33,6 +34,9 @@ SERIES_OF_SCAN = {"LIDC-IDRI-0002": "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068
 
 EXCLUDED_RADIUS_MM = 6.0
 """LUNA16 gives most excluded marks no diameter; its evaluation takes 10 mm (a radius of 5), plus one cell."""
+
+PHANTOM_NODULES = 10
+"""More than a patient has: a phantom is there for its nodules."""
 
 MIN_CORRELATION = 0.9
 """A crop is found in its own scan when it correlates better than this."""
@@ -88,6 +92,11 @@ def load_scans(data: Path, crops: list[Crop]) -> list[Scan]:
     return [_load_scan(path, data, crops) for path in paths]
 
 
+def draw_phantoms(count: int, seed: int) -> list[Scan]:
+    """Analytic chests (`medimg.phantoms.thorax`) with their nodules, drawn from `seed`."""
+    return [_draw_phantom([seed, index]) for index in range(count)]
+
+
 def to_grid(volume: Volume) -> Volume:
     """The volume on axes that run R, A, S at 1 mm, linear, HU rounded to int16; first voxel's centre kept."""
     import SimpleITK as sitk
@@ -139,6 +148,21 @@ def _load_scan(path: Path, data: Path, crops: list[Crop]) -> Scan:
     return Scan(name, volume.array, volume.affine_ras, mask, nodules, _apart(ignore, nodules))
 
 
+def _draw_phantom(seed: list[int]) -> Scan:
+    number = int(np.random.default_rng(seed).integers(1 << 31))
+    drawn = thorax(seed=number, count=PHANTOM_NODULES)
+    source = Volume(drawn.array, drawn.affine_ras, Source(Path(f"thorax-{number}"), "phantom"), "CT")
+    region = lungs(source)
+    if region is None:
+        raise TrainingError(f"phantom chest {number}: no lungs found in it")
+    volume = to_grid(source.crop(region.start, region.stop))
+    lps = np.array([nodule.center_lps_mm for nodule in drawn.nodules])
+    centres = geometry.to_voxel(volume.affine_ras, geometry.lps_to_ras(lps))
+    nodules = np.column_stack([centres, [nodule.diameter_mm for nodule in drawn.nodules]])
+    mask = _on_grid(region.mask, region.affine_ras, volume)
+    return Scan(source.source.path.name, volume.array, volume.affine_ras, mask, nodules, np.empty((0, 4)))
+
+
 def _on_grid(mask: NDArray[np.bool_], affine: geometry.Affine, volume: Volume) -> NDArray[np.bool_]:
     """A coarse mask (nearest neighbour) on the volume's grid."""
     matrix = np.linalg.inv(affine) @ volume.affine_ras
@@ -182,5 +206,3 @@ def _apart(ignore: NDArray[np.float64], nodules: NDArray[np.float64]) -> NDArray
 
 def _moved(table: NDArray[np.float64], start: tuple[int, int, int]) -> NDArray[np.float64]:
     return np.column_stack([table[:, :3] - np.array(start), table[:, 3:]])
-
-

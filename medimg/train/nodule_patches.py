@@ -92,15 +92,14 @@ def whole_scan_nodule(sources: Sources, rng: Rng) -> Patch:
 
 
 def phantom(sources: Sources, rng: Rng) -> Patch:
-    """A patch of an analytic chest: around one of its nodules, or anywhere in its lungs."""
+    """A patch of an analytic chest: around one of its nodules, or anywhere within the lungs' box."""
     if not sources.phantoms:
         return background(sources, rng)
     scan = sources.phantoms[rng.integers(len(sources.phantoms))]
     if rng.random() < 0.6:
         centre = scan.nodules[rng.integers(len(scan.nodules)), :3]
     else:
-        points = np.argwhere(scan.lung[::4, ::4, ::4]) * 4
-        centre = points[rng.integers(len(points))]
+        centre = rng.uniform(0.2, 0.8, 3) * scan.hu.shape
     return _cut(scan, np.rint(centre) + rng.integers(-18, 19, 3), rng)
 
 
@@ -158,7 +157,9 @@ def on_canvas(sources: Sources, rng: Rng) -> Patch:
         hu, centre = crop.hu, crop.centre
         slack = 51 - size
         start = np.minimum(slack, np.maximum(0, np.rint(rng.uniform(0, 1, 3) * slack))).astype(int)
-        piece = torch.from_numpy(hu[tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))].astype(np.float32))
+        piece = torch.from_numpy(
+            hu[tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))].astype(np.float32)
+        )
         truth.nodules.append((centre - start, crop.diameter_mm))
     else:
         patch = background(sources, rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from medimg.errors import TrainingError
 from medimg.inference.detect import Candidates, cell_to_voxel, peaks
 from medimg.train import nodule_patches as patches
 from medimg.train.nodule_augment import augmented, normalised
-from medimg.train.nodule_data import Crop, Scan, load_crops, load_scans
+from medimg.train.nodule_data import Crop, Scan, draw_phantoms, load_crops, load_scans
 
 STRIDE = 2
 """Input voxels per cell of the heat map."""
@@ -28,6 +29,7 @@ KINDS: dict[str, Callable[[patches.Sources, patches.Rng], patches.Patch]] = {
     "pasted": patches.pasted,
     "canvas": patches.on_canvas,
     "scan_nodule": patches.whole_scan_nodule,
+    "phantom": patches.phantom,
     "background": patches.background,
     "mined": patches.mined,
 }
@@ -63,7 +65,7 @@ class NoduleTask:
 
     data: folder laid out as `nodule_data` says. holdout: patients that are in no set at all. validation: how many
     further crops are kept for validation, drawn by `seed`. validation_scan: the scan whose upper `validation_part`
-    (along the patient) only measures false positives. mix: share of each kind of patch.
+    (along the patient) only measures false positives. phantoms: how many analytic chests are drawn. mix: share of each kind of patch.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class NoduleTask:
         validation: int = 14,
         validation_scan: str = "",
         validation_part: float = 1 / 3,
+        phantoms: int = 0,
     ) -> None:
         if unknown := sorted(set(mix) - set(KINDS)):
             raise TrainingError(f"mix names unknown kinds {', '.join(unknown)}; known are {', '.join(KINDS)}")
@@ -90,7 +93,8 @@ class NoduleTask:
         self.train_scans, self.validation_slab = _split_scans(scans, validation_scan, validation_part)
         self.slab_fraction = _lung_share(self.validation_slab, scans)
         points = [np.argwhere(scan.lung).astype(np.int32) for scan in self.train_scans]
-        self.sources = patches.Sources(self.train_crops, self.train_scans, points, np.empty((0, 4)))
+        drawn = draw_phantoms(phantoms, seed)
+        self.sources = patches.Sources(self.train_crops, self.train_scans, points, np.empty((0, 4)), drawn)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """image (B, 1, S, S, S); heat, log_diameter, known (B, S/2, S/2, S/2): target, ln mm (0: none), 0/1 weight."""
@@ -141,8 +145,7 @@ class NoduleTask:
         self._set_mined(state["mined"].numpy())
 
     def _set_mined(self, points: NDArray[np.float64]) -> None:
-        kept = self.sources
-        self.sources = patches.Sources(kept.crops, kept.scans, kept.lung_points, points)
+        self.sources = replace(self.sources, mined=points)
 
     def _sample(self, rng: patches.Rng) -> dict[str, Tensor]:
         kind = list(KINDS)[int(rng.choice(len(KINDS), p=self.shares))]
