@@ -31,7 +31,7 @@ NNUNET_CHANNEL = re.compile(r"_(\d{4})$")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A volume that could be chosen. `headers` is set for a DICOM series, which `read` has yet to assemble."""
+    """A scan that could be chosen: `volume` of a file is there already, a DICOM series has yet to be read."""
 
     path: Path
     description: str
@@ -40,7 +40,7 @@ class Candidate:
     read: Callable[[], list[Volume]]
     series_uid: str | None = None
     headers: SeriesHeaders | None = None
-    refusal: str | None = None
+    volume: Volume | None = None
 
     def summary(self) -> dict[str, Any]:
         """For the report and for messages."""
@@ -110,6 +110,7 @@ def _from_file(path: Path, role: str | None) -> Candidate:
         role=named,
         read=lambda: [volume],
         series_uid=volume.source.series_uid,
+        volume=volume,
     )
 
 

@@ -1,0 +1,193 @@
+"""Which pipeline and which scans: told by modality, name and rule, never guessed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from medimg import nifti
+from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
+from medimg.pipeline import Pipeline, PipelineInput, Stage
+from medimg.stages.candidates import find_candidates, role_of_description, role_of_name
+from medimg.stages.select import read_chosen, select, write_selection
+
+CT = Pipeline(
+    name="chest",
+    version="1",
+    title="",
+    task="detection",
+    licence="",
+    inputs=(PipelineInput("ct", "CT"),),
+    stages=(Stage("select", {"prefer": "thin_axial"}),),
+    folder=Path(),
+    bundle=Path(),
+)
+MR = Pipeline(
+    name="brain",
+    version="1",
+    title="",
+    task="segmentation",
+    licence="",
+    inputs=tuple(PipelineInput(role, "MR") for role in ("t1c", "t1n", "t2w", "t2f")),
+    stages=(),
+    folder=Path(),
+    bundle=Path(),
+)
+
+
+def write(path, low, high, spacing=1.0):
+    array = np.random.default_rng(0).integers(low, high, (8, 8, 8)).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nifti.write_nifti(path, array, np.diag([1, 1, spacing, 1.0]))
+    return path
+
+
+@pytest.fixture
+def ct(tmp_path):
+    return write(tmp_path / "scan.nii.gz", -1000, 400)
+
+
+@pytest.fixture
+def case(tmp_path):
+    for suffix in ("t1", "t1ce", "t2", "flair", "seg"):
+        write(tmp_path / "case" / f"BraTS2021_00006_{suffix}.nii.gz", 0, 400)
+    return tmp_path / "case"
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("BraTS-GLI-00000-000-t1c", "t1c"),
+        ("BraTS2021_00006_t1ce", "t1c"),
+        ("BraTS2021_00006_t1", "t1n"),
+        ("sub-01_ce-gadolinium_T1w", "t1c"),
+        ("sub-01_T1w", "t1n"),
+        ("sub-01_FLAIR", "t2f"),
+        ("t2", "t2w"),
+        ("not2", None),
+        ("chest", None),
+    ],
+)
+def test_a_role_is_told_by_the_end_of_a_name(name, role):
+    assert role_of_name(name) == role
+
+
+@pytest.mark.parametrize(
+    ("description", "role"),
+    [
+        ("AX T1 POST GAD", "t1c"),
+        ("T1 MPRAGE +C", "t1c"),
+        ("Sag T1 pre contrast", "t1n"),
+        ("AX T2 FLAIR FS", "t2f"),
+        ("t2_tse_tra", "t2w"),
+        ("AX T2* GRE", None),
+        ("DWI b1000", None),
+    ],
+)
+def test_a_role_is_told_by_a_plain_description(description, role):
+    assert role_of_description(description) == role
+
+
+def test_air_in_hounsfield_units_makes_a_ct(ct):
+    (candidate,) = find_candidates(ct)
+    assert candidate.modality == "CT"
+    assert select([(None, ct)], CT).chosen["ct"].path == ct
+
+
+def test_mr_is_refused_by_a_ct_pipeline(case):
+    with pytest.raises(UnsuitableScanError, match="needs CT; found") as caught:
+        select([(None, case / "BraTS2021_00006_t1.nii.gz")], CT)
+    assert caught.value.reason == Reason.WRONG_MODALITY
+
+
+def test_a_case_folder_gives_each_role_its_scan_and_leaves_the_label_map(case):
+    selection = select([(None, case)], MR)
+    names = {role: candidate.path.name for role, candidate in selection.chosen.items()}
+    assert list(names) == ["t1c", "t1n", "t2w", "t2f"]
+    assert names["t1c"] == "BraTS2021_00006_t1ce.nii.gz"
+    assert read_chosen(selection)["t2f"].modality == "MR"
+
+
+def test_three_of_four_contrasts_are_refused_naming_the_missing_one(case):
+    (case / "BraTS2021_00006_flair.nii.gz").unlink()
+    with pytest.raises(UnsuitableScanError, match="missing t2f") as caught:
+        select([(None, case)], MR)
+    assert caught.value.reason == Reason.MISSING_ROLE
+
+
+def test_a_role_given_on_the_command_line_beats_the_name(case):
+    inputs = [
+        ("t1c", case / "BraTS2021_00006_t1.nii.gz"),
+        ("t1n", case / "BraTS2021_00006_t1ce.nii.gz"),
+        ("t2w", case / "BraTS2021_00006_t2.nii.gz"),
+        ("t2f", case / "BraTS2021_00006_flair.nii.gz"),
+    ]
+    assert select(inputs, MR).chosen["t1c"].path.name == "BraTS2021_00006_t1.nii.gz"
+
+
+def test_two_scans_for_one_role_are_ambiguous(case):
+    write(case / "other_t2.nii.gz", 0, 400)
+    with pytest.raises(UnsuitableScanError, match="could be t2w") as caught:
+        select([(None, case)], MR)
+    assert caught.value.reason == Reason.AMBIGUOUS_SERIES
+
+
+def test_nnunet_channels_are_named_by_its_dataset_json_only(tmp_path):
+    for channel in range(4):
+        write(tmp_path / "c" / f"CASE_{channel:04d}.nii.gz", 0, 400)
+    with pytest.raises(UnsuitableScanError):
+        select([(None, tmp_path / "c")], MR)
+    names = {"channel_names": {"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}}
+    (tmp_path / "c" / "dataset.json").write_text(json.dumps(names))
+    assert select([(None, tmp_path / "c")], MR).chosen["t2f"].path.name == "CASE_0000.nii.gz"
+
+
+def test_the_thinner_of_two_cts_is_taken_and_the_other_recorded(tmp_path):
+    write(tmp_path / "two" / "thick.nii.gz", -1000, 400, spacing=5.0)
+    write(tmp_path / "two" / "thin.nii.gz", -1000, 400, spacing=1.2)
+    selection = select([(None, tmp_path / "two")], CT)
+    assert selection.chosen["ct"].path.name == "thin.nii.gz"
+    assert selection.not_chosen[0]["path"].endswith("thick.nii.gz")
+    assert "thinnest" in selection.not_chosen[0]["why"]
+
+
+def test_two_equal_cts_are_ambiguous(tmp_path):
+    for name in "ab":
+        write(tmp_path / "two" / f"{name}.nii.gz", -1000, 400)
+    with pytest.raises(UnsuitableScanError, match="fit equally well"):
+        select([(None, tmp_path / "two")], CT)
+
+
+def test_a_sidecar_tells_modality_and_identity(tmp_path):
+    path = write(tmp_path / "pet.nii.gz", 0, 400)
+    (tmp_path / "pet.json").write_text(json.dumps({"modality": "PT", "series_uid": "1.2.3"}))
+    (candidate,) = find_candidates(path)
+    assert (candidate.modality, candidate.series_uid) == ("PT", "1.2.3")
+
+
+def test_an_empty_folder_holds_nothing_to_read(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="neither DICOM series nor volume files"):
+        find_candidates(tmp_path / "empty")
+
+
+def test_a_picture_is_not_a_volume_file(tmp_path):
+    (tmp_path / "a.png").write_text("x")
+    with pytest.raises(InputError, match="for DICOM name the folder"):
+        find_candidates(tmp_path / "a.png")
+
+
+def test_a_selection_is_taken_up_by_the_next_stage(case, tmp_path):
+    path = write_selection(select([(None, case)], MR), tmp_path / "selected")
+    document = json.loads(path.read_text())
+    assert document["schema"] == "medimg.selection/1"
+    assert all(not Path(entry["path"]).is_absolute() for entry in document["chosen"])
+    assert {candidate.role for candidate in find_candidates(tmp_path / "selected")} == set(MR.roles)
+
+
+def test_a_broken_manifest_is_told(tmp_path):
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(UsageError, match="make it again"):
+        find_candidates(tmp_path)
