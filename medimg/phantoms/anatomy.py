@@ -6,7 +6,7 @@ Sizes were chosen beside public chest CT (LIDC-IDRI) so that slices look alike; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +42,13 @@ DOMES: dict[float, tuple[Triple, Triple]] = {
 HILUM = {RIGHT: np.array([-36.0, 8.0, 2.0]), LEFT: np.array([36.0, 8.0, 10.0])}
 CARINA = np.array([2.0, 14.0, 28.0])
 
-VESSEL_TIPS_PER_LUNG = 420
+VESSEL_TIPS_PER_LUNG = 560
 """Ends of each of the two vessel trees of a lung; the count at which the phantom's lungs look like CT's."""
 
-VESSEL_RADII_MM = (0.55, 6.5)
-AIRWAY_TIPS_PER_LUNG = 14
-AIRWAY_RADII_MM = (1.4, 6.0)
-AIRWAY_WALL = (1.12, 0.8)
+VESSEL_RADII_MM = (0.52, 6.5)
+AIRWAY_TIPS_PER_LUNG = 10
+AIRWAY_RADII_MM = (1.2, 4.5)
+AIRWAY_WALL = (1.08, 0.6)
 """Outer radius of an airway = radius * the first + the second in mm."""
 
 PLEURA_MARGIN_MM = 4.0
@@ -67,7 +67,8 @@ class Chest:
     muscle_wave: Waves
     fissure_wave: Waves
     pulmonary: Tubes
-    airways: Tubes
+    bronchi: Tubes
+    trachea: Tubes
     great_vessels: Tubes
 
     def lung(self, x: Field, y: Field, z: Field) -> Field:
@@ -84,32 +85,38 @@ def draw_chest(rng: np.random.Generator) -> Chest:
         dome_shift_mm=float(rng.uniform(-10, 10)),
         body_wave=Waves.draw(rng, 160.0, 6),
         lung_wave=Waves.draw(rng, 70.0, 8),
-        muscle_wave=Waves.draw(rng, 28.0, 12),
+        muscle_wave=Waves.draw(rng, 45.0, 12),
         fissure_wave=Waves.draw(rng, 90.0, 4),
         pulmonary=empty,
-        airways=empty,
+        bronchi=empty,
+        trachea=_trachea(),
         great_vessels=_great_vessels(),
     )
     trees = [_lung_trees(rng, bare, side) for side in (RIGHT, LEFT)]
-    trachea = vessels.polyline([[2, 2, 160], [2, 8, 90], CARINA], [8.5, 8.5, 8.0])
-    mains = [vessels.polyline([CARINA, HILUM[side] * 0.9 + [0, 0, 4]], [7.0, 6.0]) for side in (RIGHT, LEFT)]
-    return Chest(
-        **{name: getattr(bare, name) for name in bare.__dataclass_fields__ if name not in {"pulmonary", "airways"}},
+    return replace(
+        bare,
         pulmonary=vessels.joined([tree for pulmonary, _ in trees for tree in pulmonary]),
-        airways=vessels.joined([trachea, *mains, *(airways for _, airways in trees)]),
+        bronchi=vessels.joined([bronchi for _, bronchi in trees]),
     )
 
 
+def _trachea() -> Tubes:
+    """Windpipe and the two main bronchi."""
+    pipe = vessels.polyline(np.array([[2, 2, 160], [2, 8, 90], [*CARINA]]), [8.5, 8.5, 8.0])
+    mains = [vessels.polyline([CARINA, HILUM[side] * 0.9 + [0, 0, 4]], [6.5, 4.5]) for side in (RIGHT, LEFT)]
+    return vessels.joined([pipe, *mains])
+
+
 def _lung_trees(rng: np.random.Generator, chest: Chest, side: float) -> tuple[list[Tubes], Tubes]:
-    """Arteries and veins, and airways, of one lung."""
+    """Arteries and veins, and bronchi, of one lung."""
     hilum = HILUM[side]
     arteries = vessels.grow(rng, hilum, _points_in_lung(rng, chest, side, VESSEL_TIPS_PER_LUNG), VESSEL_RADII_MM)
     atrium = np.array([side * 26.0, 16.0, -14.0])
     veins = vessels.grow(rng, atrium, _points_in_lung(rng, chest, side, VESSEL_TIPS_PER_LUNG), VESSEL_RADII_MM)
     tips = _points_in_lung(rng, chest, side, AIRWAY_TIPS_PER_LUNG)
     # airways become too thin to see long before the pleura
-    airways = vessels.grow(rng, hilum * 0.9 + [0, 0, 4], hilum + 0.55 * (tips - hilum), AIRWAY_RADII_MM)
-    return [arteries, veins], airways
+    bronchi = vessels.grow(rng, hilum * 0.9 + [0, 0, 4], hilum + 0.45 * (tips - hilum), AIRWAY_RADII_MM)
+    return [arteries, veins], bronchi
 
 
 def _points_in_lung(rng: np.random.Generator, chest: Chest, side: float, count: int) -> NDArray[np.float64]:
@@ -195,13 +202,13 @@ def lungs(x: Field, y: Field, z: Field, chest: Chest) -> Field:
     inside = shapes.smooth_max(inside, -spine(x, y, z, 7.0), 6.0)
     inside = shapes.smooth_max(inside, -mediastinum(x, y, z, chest), 6.0)
     inside = shapes.smooth_max(inside, -diaphragm(x, y, z, chest), 5.0)
-    return inside + np.float32(0.9) * chest.lung_wave(x, y, z)
+    return np.asarray(inside + np.float32(0.9) * chest.lung_wave(x, y, z), dtype=np.float32)
 
 
 def fissures(x: Field, y: Field, z: Field, chest: Chest) -> Field:
     """Distance to the oblique fissures: sheets from the upper back to the lower front."""
     height = z - np.float32(1.15) * (y - np.float32(5)) + np.float32(18)
-    return np.abs(height + 6 * chest.fissure_wave(x, y, z)) * np.float32(0.66)
+    return np.asarray(np.abs(height + 6 * chest.fissure_wave(x, y, z)) * np.float32(0.66), dtype=np.float32)
 
 
 def rib_shell(z: Field, y: Field, outside: Field) -> Field:

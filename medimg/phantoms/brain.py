@@ -48,7 +48,7 @@ TUMOUR_SIGNAL: dict[Region, dict[str, float]] = {
 
 CORE_RADIUS_MM = (13.0, 22.0)
 RIM_MM = (3.5, 6.5)
-OEDEMA_MM = (9.0, 18.0)
+OEDEMA_MM = (7.0, 14.0)
 NOISE_SHARE = 0.035
 """Standard deviation of noise relative to white matter (BraTS: 0.03-0.05 within white matter on T1)."""
 
@@ -103,7 +103,7 @@ def brain(
     if window is None:
         raise UsageError(f"a grid of shape {shape} has no voxel inside the brain; use more voxels")
     x, y, z = (axis - np.float32(c) for axis, c in zip(grid.windowed(window), BRAIN_CENTER_LPS_MM, strict=True))
-    step = float(np.prod(grid.spacing_mm)) ** (1 / 3)
+    step = float(np.cbrt(np.prod(grid.spacing_mm)))
     tissue, inside = brain_tissue.classify(head, (x, y, z), grid.spacing_mm)
     regions = _regions(lesion, tissue, inside, (x, y, z), np.random.default_rng([seed, 1]))
     labels = np.zeros(shape, dtype=np.uint8)
@@ -150,7 +150,9 @@ def _regions(
     lobes, rim, spread = (Waves.draw(rng, length, 10)(*at) for length in (34.0, 18.0, 42.0))
     outer = radius - np.float32(tumour.core_radius_mm) + 2.2 * lobes
     inner = outer + np.float32(tumour.rim_mm) * np.clip(1 + 0.35 * rim, 0.4, 1.8)
-    reach = outer - np.float32(tumour.oedema_mm) * np.clip(1 + 0.55 * spread, 0.1, 2.2)
+    reach = outer - np.float32(tumour.oedema_mm) * np.clip(1 + 0.55 * spread, 0.1, 1.8)
+    # the falx keeps oedema in its hemisphere
+    reach = np.maximum(reach, np.float32(2) - at[0] * np.float32(np.sign(tumour.center_mm[0])))
     # fingers of oedema follow white matter; grey matter is spared but for a seam beside the tumour
     soaked = (reach < 0) & ((tissue == Tissue.WHITE) | (tissue == Tissue.DEEP_GREY) | (outer < 3)) & inside
     labels = np.where(soaked & (tissue != Tissue.FLUID), Region.OEDEMA, Region.BACKGROUND).astype(np.uint8)

@@ -51,8 +51,8 @@ SULCUS_HALF_WIDTH_MM = 0.75
 CORTEX_MM = 2.9
 """Thickness of grey matter on each side of a sulcus and under the surface (2-4 mm in man)."""
 
-GYRUS_WAVELENGTH_MM = 25.0
-FOLIUM_WAVELENGTH_MM = 9.0
+GYRUS_WAVELENGTH_MM = 20.0
+FOLIUM_WAVELENGTH_MM = 8.0
 MARGIN_MM = 6.0
 
 
@@ -116,7 +116,7 @@ def _cerebrum(head: Head, x: Field, y: Field, z: Field) -> Field:
     wide = x * (1 - np.float32(0.0012) * (y - 20))
     whole = shapes.ellipsoid(wide, y, z, (0.0, 0.0, 4.0), BRAIN_SEMI_AXES, power=2.25)
     tent = np.float32(-24) - z - np.float32(0.35) * np.abs(x) * np.clip((20 - y) / 30, 0, 1)
-    return shapes.smooth_max(whole, tent, 12.0) + np.float32(1.2) * head.outline(x, y, z)
+    return np.asarray(shapes.smooth_max(whole, tent, 12.0) + np.float32(1.2) * head.outline(x, y, z), dtype=np.float32)
 
 
 def _sulci(head: Head, at: tuple[Field, Field, Field], cerebrum: Field, spacing_mm: Triple) -> Field:
@@ -149,7 +149,7 @@ def _ventricles(head: Head, x: Field, y: Field, z: Field) -> Field:
     atrium = shapes.ellipsoid(side, y, z, (25.0, 38.0, 4.0), (6.0 * size, 15.0, 9.0 * size))
     third = shapes.ellipsoid(x, y, z, (0.0, 2.0, -8.0), (2.2 * size, 13.0, 11.0))
     wobble = np.float32(0.7) * head.outline(x, y, z)
-    return shapes.smooth_min(shapes.smooth_min(body, atrium, 5.0), third, 3.0) + wobble
+    return np.asarray(shapes.smooth_min(shapes.smooth_min(body, atrium, 5.0), third, 3.0) + wobble, dtype=np.float32)
 
 
 def _deep_grey(head: Head, x: Field, y: Field, z: Field) -> Field:
@@ -158,7 +158,9 @@ def _deep_grey(head: Head, x: Field, y: Field, z: Field) -> Field:
     thalamus = shapes.ellipsoid(side, y, z, (11.0, 10.0, -1.0), (9.0, 15.0, 10.0))
     lentiform = shapes.ellipsoid(side - np.float32(0.25) * (y + 6), y, z, (24.0, -6.0, -2.0), (6.5, 17.0, 11.0))
     caudate = shapes.ellipsoid(side, y, z, (15.0, -22.0, 6.0), (5.0, 10.0, 11.0))
-    return np.minimum(np.minimum(thalamus, lentiform), caudate) + np.float32(0.7) * head.outline(x, y, z)
+    return np.asarray(
+        np.minimum(np.minimum(thalamus, lentiform), caudate) + np.float32(0.7) * head.outline(x, y, z), dtype=np.float32
+    )
 
 
 def _hindbrain(
@@ -172,8 +174,8 @@ def _hindbrain(
     """Cerebellum with its folia, brain stem and fourth ventricle, painted where the cerebrum is not."""
     x, y, z = at
     free = cerebrum > 0
-    stripes = head.folia(0.6 * x, 0.6 * y, 1.4 * z)
-    leaves = np.where(stripes > 0.9, Tissue.FLUID, np.where(stripes > -0.6, Tissue.GREY, Tissue.WHITE))
+    stripes = head.folia(0.35 * x, 0.45 * y, 1.4 * z)
+    leaves = np.where(stripes > 1.1, Tissue.FLUID, np.where(stripes > -0.6, Tissue.GREY, Tissue.WHITE))
     leaves = np.where((cerebellum < -15) & (stripes < 1.2), Tissue.WHITE, leaves)
     part = free & (cerebellum < 0)
     kind[part] = leaves[part]

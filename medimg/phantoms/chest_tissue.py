@@ -13,7 +13,7 @@ AIR, LUNG, FAT, MUSCLE, LIVER, SPLEEN = -1000.0, -868.0, -102.0, 52.0, 58.0, 48.
 """Usual HU of tissues without contrast medium (textbook values; lung as in LIDC-IDRI, about -900 to -850)."""
 
 CORTICAL, SPONGY, CARTILAGE, DISC, MARROW_CANAL = 820.0, 190.0, 110.0, 80.0, 25.0
-AIRWAY_WALL, AIRWAY_LUMEN, TABLE = -20.0, -985.0, -120.0
+AIRWAY_WALL, AIRWAY_LUMEN, TABLE = -150.0, -985.0, -120.0
 
 GRAVITY_HU_PER_MM = 0.28
 """Lung is denser where it lies (posterior): about 45 HU from front to back in LIDC-IDRI-0001."""
@@ -21,7 +21,11 @@ GRAVITY_HU_PER_MM = 0.28
 LUNG_TEXTURE = ((1.1, 22.0), (4.0, 12.0))
 """(correlation length as Gaussian sigma in mm, standard deviation in HU) of the parenchyma."""
 
-TISSUE_TEXTURE_HU = 7.0
+FISSURE_HU = 90.0
+"""By how much the thin sheet of a fissure is denser than lung at usual resolution."""
+
+BRANCH_SEEN_MM = 2.0
+"""How far outside the lung its vessels and bronchi are drawn."""
 
 
 def render(chest: Chest, grid: Grid, blood_hu: float, rng: np.random.Generator) -> tuple[Field, Field]:
@@ -34,20 +38,24 @@ def render(chest: Chest, grid: Grid, blood_hu: float, rng: np.random.Generator) 
     _chest_wall(volume, chest, grid, outside, width)
     _abdomen_and_mediastinum(volume, chest, grid, outside, width, blood_hu)
     _spine(volume, (x, y, z), width)
-    lung = coverage(chest.lung(x, y, z), width)
+    distance = chest.lung(x, y, z)
+    lung = coverage(distance, width)
     paint(volume, lung, _parenchyma(chest, grid, rng))
     paint(volume, vessels.render(chest.great_vessels, grid, width) * (1 - lung), blood_hu)
+    # branches leave the lung only to reach its hilum, so those within other organs are not seen
+    near_lung = coverage(distance - np.float32(BRANCH_SEEN_MM), width)
     vessel_hu = MUSCLE if blood_hu < 100 else 0.8 * blood_hu
-    paint(volume, vessels.render(chest.pulmonary, grid, width), vessel_hu)
-    factor, extra = anatomy.AIRWAY_WALL
-    paint(volume, vessels.render(chest.airways.resized(factor, extra), grid, width), AIRWAY_WALL)
-    paint(volume, vessels.render(chest.airways, grid, width), AIRWAY_LUMEN)
+    paint(volume, vessels.render(chest.pulmonary, grid, width) * near_lung, vessel_hu)
+    for airways, where in ((chest.bronchi, near_lung), (chest.trachea, np.float32(1))):
+        wall = vessels.render(airways.resized(*anatomy.AIRWAY_WALL), grid, width)
+        paint(volume, wall * where, AIRWAY_WALL)
+        paint(volume, vessels.render(airways, grid, width) * where, AIRWAY_LUMEN)
     return volume, lung
 
 
 def edge_width(grid: Grid) -> float:
     """Thickness of a partial-volume edge: about one voxel, at least 0.8 mm."""
-    return max(0.8, float(np.prod(grid.spacing_mm)) ** (1 / 3))
+    return max(0.8, float(np.cbrt(np.prod(grid.spacing_mm))))
 
 
 def texture(grid: Grid, sigma_mm: float, deviation: float, rng: np.random.Generator) -> Field:
@@ -55,13 +63,16 @@ def texture(grid: Grid, sigma_mm: float, deviation: float, rng: np.random.Genera
     noise = rng.standard_normal(grid.shape, dtype=np.float32)
     sigma = [sigma_mm / step for step in grid.spacing_mm]
     smooth = np.asarray(ndimage.gaussian_filter(noise, sigma, truncate=3.0), dtype=np.float32)
-    return smooth * np.float32(deviation / max(float(smooth.std()), 1e-6))
+    return np.asarray(smooth * np.float32(deviation / max(float(smooth.std()), 1e-6)), dtype=np.float32)
 
 
 def _table(x: Field, y: Field, z: Field) -> Field:
     """A thin curved couch under the back."""
     surface = np.float32(118) - (x / np.float32(40)) ** 2
-    return np.maximum(np.abs(y - surface) - np.float32(1.2), np.abs(x) - np.float32(190)) + np.float32(0) * z
+    return np.asarray(
+        np.maximum(np.abs(y - surface) - np.float32(1.2), np.abs(x) - np.float32(190)) + np.float32(0) * z,
+        dtype=np.float32,
+    )
 
 
 def _parenchyma(chest: Chest, grid: Grid, rng: np.random.Generator) -> Field:
@@ -70,8 +81,8 @@ def _parenchyma(chest: Chest, grid: Grid, rng: np.random.Generator) -> Field:
     value = np.float32(LUNG) + np.float32(GRAVITY_HU_PER_MM) * y + np.zeros(grid.shape, dtype=np.float32)
     for sigma_mm, deviation in LUNG_TEXTURE:
         value += texture(grid, sigma_mm, deviation, rng)
-    value += np.float32(90) * coverage(anatomy.fissures(x, y, z, chest) - np.float32(0.2), edge_width(grid))
-    return value
+    fissure = coverage(anatomy.fissures(x, y, z, chest) - np.float32(0.2), edge_width(grid))
+    return np.asarray(value + np.float32(FISSURE_HU) * fissure, dtype=np.float32)
 
 
 def _chest_wall(volume: Field, chest: Chest, grid: Grid, outside: Field, width: float) -> None:
@@ -81,8 +92,8 @@ def _chest_wall(volume: Field, chest: Chest, grid: Grid, outside: Field, width: 
     paint(volume, coverage(skin, width), MUSCLE)
     under_skin = coverage(skin + np.float32(2.0), width)
     # muscle where deep enough or near the cage, streaked with fat by a smooth random field
-    depth = np.maximum(np.float32(14) - outside, -skin - np.float32(16)) + 5 * chest.muscle_wave(x, y, z)
-    fat_share = coverage(depth, 4.0) * under_skin
+    depth = np.maximum(np.float32(14) - outside, -skin - np.float32(16)) + 3 * chest.muscle_wave(x, y, z)
+    fat_share = coverage(depth, 3.0) * under_skin
     paint(volume, under_skin, MUSCLE)
     paint(volume, fat_share, FAT)
     for side in (anatomy.RIGHT, anatomy.LEFT):

@@ -161,7 +161,7 @@ def _place(chest: Chest, count: int, rng: np.random.Generator) -> tuple[Nodule, 
         depth = float(chest.lung(*(np.array([value], dtype=np.float32) for value in point))[0])
         if -depth < radius * 1.2 + WALL_GAP_MM:
             continue
-        clear = min(float(wide.distance([point]).min()), float(chest.airways.distance([point]).min()))
+        clear = min(float(wide.distance([point]).min()), float(chest.bronchi.distance([point]).min()))
         apart = min((float(np.linalg.norm(point - n.center_lps_mm)) - n.diameter_mm / 2 for n in found), default=np.inf)
         if clear > radius * 1.2 + VESSEL_GAP_MM and apart - radius > NODULE_GAP_MM:
             x, y, z = (round(float(value), 2) for value in point)
