@@ -56,6 +56,7 @@ class Reason(str, Enum):
     MIXED_ORIENTATION = "mixed_orientation"
     MIXED_SIZE = "mixed_size"
     UNSUPPORTED_KIND = "unsupported_kind"
+    NO_RESCALE = "no_rescale"
     # one volume, whatever it came from
     NOT_A_VOLUME_FILE = "not_a_volume_file"
     NOT_3D = "not_3d"

@@ -1,0 +1,164 @@
+"""One series from headers to volumes: images that cannot be used are left out with a reason, never silently."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from medimg.dicom.decode import PixelReader
+from medimg.dicom.discover import SeriesHeaders
+from medimg.dicom.group import Part, parts_of
+from medimg.dicom.header import Frame
+from medimg.dicom.parse import quiet
+from medimg.dicom.place import place
+from medimg.dicom.voxels import assemble, digest, scaling
+from medimg.errors import InputError, Reason
+from medimg.study import Source, Volume
+
+FATAL = (Reason.TRUNCATED, Reason.TOO_LARGE)
+"""A damaged image was a slice: the series cannot be whole without it."""
+
+NAMED_FILES = 3
+"""File names a message shows before it counts the rest."""
+
+ADVICE = {
+    Reason.MISSING_SLICES: "export the series again, complete",
+    Reason.DUPLICATE_POSITION: "keep one image per position",
+    Reason.UNEVEN_SPACING: "resample the series, or export an evenly spaced one",
+    Reason.NO_GEOMETRY: "export the original images with position, orientation and pixel spacing",
+    Reason.TRUNCATED: "copy the files again",
+    Reason.TOO_LARGE: "copy the files again",
+    Reason.SINGLE_SLICE: "a volume needs at least two slices",
+    Reason.LOCALIZER: "choose the series it was planned for",
+    Reason.UNSUPPORTED_KIND: "export single-frame or enhanced images",
+    Reason.NO_RESCALE: "export the original images",
+}
+"""What to do, by reason; other reasons say it in their own message."""
+
+
+@dataclass
+class SeriesResult:
+    """What became of one series. `rejection` is set when any of its images that should be a volume is not one."""
+
+    study_uid: str
+    series_uid: str
+    modality: str
+    description: str
+    volumes: list[Volume] = field(default_factory=list)
+    excluded: list[tuple[Path, Reason]] = field(default_factory=list)
+    rejection: InputError | None = None
+
+
+def read_series(headers: SeriesHeaders) -> SeriesResult:
+    """Read every volume of one series; never raises for what the files hold.
+
+    Each volume is (I, J, K) with its affine to RAS mm, CT in HU; several where the series holds several
+    orientations, echoes, phases or time points (`source.headers["split"]` says which). Every file ends in a
+    volume's `source.files`, in `excluded`, or in `rejection.files`.
+    """
+    result = SeriesResult(headers.study_uid, headers.series_uid, headers.modality, headers.description)
+    reader = PixelReader()
+    with quiet():
+        sound = _sound_frames(headers.frames, result)
+        if result.rejection is None:
+            for part in _parts(sound, reader, result):
+                _read_part(part, headers, reader, result)
+    _conclude(headers, result)
+    return result
+
+
+def _sound_frames(frames: Sequence[Frame], result: SeriesResult) -> list[Frame]:
+    """Frames that may be slices; the others are excluded, or reject the series when they should have been slices."""
+    sizes = Counter(_size(frame) for frame in frames if frame.problem is None)
+    sound = []
+    for frame in frames:
+        damaged = frame.problem in FATAL and (not sizes or _size(frame) in sizes or frame.format.rows == 0)
+        if damaged and frame.problem is not None and result.rejection is None:
+            result.rejection = InputError(frame.problem, f"{frame.path.name} is cut short or damaged", [frame.path])
+        elif frame.problem is not None:
+            # a size no other image has is a damaged header, not a shorter file
+            reason = Reason.TOO_LARGE if frame.problem in FATAL and not damaged else frame.problem
+            _exclude(result, frame.path, reason)
+        else:
+            sound.append(frame)
+    return sound
+
+
+def _size(frame: Frame) -> tuple[int, int]:
+    return (frame.format.rows, frame.format.columns)
+
+
+def _parts(frames: list[Frame], reader: PixelReader, result: SeriesResult) -> list[Part]:
+    if not frames:
+        return []
+    try:
+        parts = parts_of(frames, lambda a, b: _identical(a, b, reader))
+    except InputError as error:
+        result.rejection = error
+        return []
+    for part in parts:
+        for copy in part.copies:
+            _exclude(result, copy.path, Reason.DUPLICATE_FILE)
+    return parts
+
+
+def _identical(a: Frame, b: Frame, reader: PixelReader) -> bool:
+    same_scale = scaling(a) == scaling(b) and a.padding == b.padding
+    return same_scale and bool(np.array_equal(reader.words(a), reader.words(b)))
+
+
+def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: SeriesResult) -> None:
+    try:
+        stack = place(part.frames)
+        array = assemble(stack, headers.modality, reader)
+    except InputError as error:
+        if error.reason is Reason.SINGLE_SLICE:
+            _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
+        elif result.rejection is None:
+            result.rejection = error
+        else:
+            for path in error.files:
+                _exclude(result, path, error.reason)
+        return
+    first = stack.frames[0]
+    extra = {"split": part.split} if part.split else {}
+    source = Source(
+        path=first.path.parent,
+        kind="dicom",
+        files=tuple(dict.fromkeys(frame.path for frame in stack.frames)),
+        sha256=digest(stack, array),
+        study_uid=headers.study_uid,
+        series_uid=headers.series_uid,
+        frame_of_reference_uid=first.frame_of_reference or None,
+        headers={**headers.headers, **extra},
+    )
+    result.volumes.append(Volume(array, stack.affine_ras, source, headers.modality or None, headers.description))
+
+
+def _exclude(result: SeriesResult, path: Path, reason: Reason) -> None:
+    if (path, reason) not in result.excluded:
+        result.excluded.append((path, reason))
+
+
+def _conclude(headers: SeriesHeaders, result: SeriesResult) -> None:
+    """A series without a volume is rejected for the commonest reason; every rejection says which series it is."""
+    if result.rejection is None and not result.volumes:
+        counts = Counter(reason for _path, reason in result.excluded)
+        reason = counts.most_common(1)[0][0] if counts else Reason.EMPTY_VOLUME
+        files = [path for path, why in result.excluded if why is reason]
+        result.rejection = InputError(reason, f"no image can be used ({_listed(files)}: {reason})", files)
+    if result.rejection is not None:
+        error = result.rejection
+        named = f" ({headers.description})" if headers.description else ""
+        advice = f"; {ADVICE[error.reason]}" if error.reason in ADVICE else ""
+        result.rejection = InputError(error.reason, f"series {headers.series_uid}{named}: {error}{advice}", error.files)
+        result.rejection.__cause__ = error.__cause__
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in paths[:NAMED_FILES])
+    return names if len(paths) <= NAMED_FILES else f"{names} and {len(paths) - NAMED_FILES} more"

@@ -1,0 +1,121 @@
+"""From placed frames to one voxel array: per-slice rescaling, padding to air, int16 only where nothing is lost."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg.dicom.decode import PixelReader, stored_values
+from medimg.dicom.header import Frame
+from medimg.dicom.place import Stack
+from medimg.errors import InputError, Reason
+
+AIR_HU = -1000
+"""Air, by the definition of the Hounsfield scale; what padding outside the scanned circle becomes."""
+
+TISSUE_HU = (-1000.0, 3071.0)
+"""Range of the 12-bit CT scale above air. Padding values inside it are left: they may be real tissue."""
+
+INT16 = np.iinfo(np.int16)
+
+
+def assemble(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
+    """Voxels (I, J, K) on the stack's grid: int16 where every slice fits without loss, else float32. CT in HU.
+
+    One slice at a time is held besides the result. Raises InputError as PixelReader.words does, and no_rescale
+    for a CT whose unsigned values come without rescaling.
+    """
+    frames = stack.frames
+    form = frames[0].format
+    _check_rescale(frames, modality)
+    integral = all(_is_integral(frame) for frame in frames)
+    slices: NDArray[Any] = np.empty((len(frames), form.rows, form.columns), dtype=np.int16 if integral else np.float32)
+    for k, frame in enumerate(frames):
+        words = reader.words(frame)
+        stored = stored_values(words, frame.format)
+        padded = _padding(words, stored, frame) if modality == "CT" else None
+        if padded is not None:
+            stored = stored.copy()
+            stored[padded] = 0
+        if slices.dtype == np.int16 and not _fits_int16(stored, frame):
+            slices = slices.astype(np.float32)
+        _rescale(stored[::-1], frame, slices[k])
+        if padded is not None:
+            slices[k][padded[::-1]] = AIR_HU
+    return slices.transpose(2, 1, 0)
+
+
+def digest(stack: Stack, array: NDArray[Any]) -> str:
+    """SHA-256 over SOP Instance UIDs with frame numbers, affine and voxels in slice order: what was read, not how."""
+    result = hashlib.sha256()
+    for frame in stack.frames:
+        result.update(f"{frame.sop_uid}#{frame.number}\n".encode())
+    result.update(stack.affine_ras.astype("<f8").tobytes())
+    result.update(array.dtype.str.encode())
+    for k in range(array.shape[2]):
+        result.update(array[:, :, k].T.data)
+    return result.hexdigest()
+
+
+def scaling(frame: Frame) -> tuple[float, float]:
+    """Slope and intercept of the frame; absent means identity (PS3.3 section C.11.1)."""
+    return (1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0)
+
+
+def _check_rescale(frames: tuple[Frame, ...], modality: str) -> None:
+    bare = [frame for frame in frames if frame.intercept is None and not frame.format.signed]
+    if modality == "CT" and bare:
+        detail = f"{bare[0].path.name}: a CT without Rescale Intercept has no Hounsfield units"
+        raise InputError(Reason.NO_RESCALE, detail, [frame.path for frame in bare])
+    zero = [frame for frame in frames if frame.slope == 0.0]
+    if zero:
+        raise InputError(Reason.NO_RESCALE, f"{zero[0].path.name}: Rescale Slope is 0", [frame.path for frame in zero])
+
+
+def _is_integral(frame: Frame) -> bool:
+    slope, intercept = scaling(frame)
+    return slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) <= INT16.max
+
+
+def _fits_int16(stored: NDArray[Any], frame: Frame) -> bool:
+    slope, intercept = scaling(frame)
+    ends = [int(stored.min()) * slope + intercept, int(stored.max()) * slope + intercept]
+    return min(ends) >= INT16.min and max(ends) <= INT16.max
+
+
+def _rescale(stored: NDArray[Any], frame: Frame, out: NDArray[Any]) -> None:
+    """out = stored * slope + intercept; in int16 arithmetic wraps, which is exact because the result fits."""
+    slope, intercept = scaling(frame)
+    if out.dtype == np.int16:
+        wrapped = stored.astype(np.int16, copy=False)
+        if slope != 1.0:
+            wrapped = wrapped * np.int16(slope)
+        np.add(wrapped, np.int16(intercept), out=out)
+        return
+    np.multiply(stored, np.float32(slope), out=out, dtype=np.float32, casting="unsafe")
+    out += np.float32(intercept)
+
+
+def _padding(words: NDArray[Any], stored: NDArray[Any], frame: Frame) -> NDArray[np.bool_] | None:
+    """Mask (rows, columns) of padding that lies outside the CT scale; None when there is none.
+
+    Padding is compared as stored value and as raw word: writers put 63536 for -2000 and pad beyond the stored bits.
+    """
+    if frame.padding is None:
+        return None
+    low, high = frame.padding
+    bits = words.dtype.itemsize * 8
+    mask = (words == low % (1 << bits)) if low == high else None
+    if mask is None:
+        mask = (stored >= low) & (stored <= high)
+    if not mask.any():
+        return None
+    slope, intercept = scaling(frame)
+    value = float(stored[mask][0]) * slope + intercept
+    typed = words.view(stored.dtype) if words.dtype.itemsize == stored.dtype.itemsize else words
+    raw = float(typed[mask][0]) * slope + intercept
+    outside = not TISSUE_HU[0] <= value <= TISSUE_HU[1] or not TISSUE_HU[0] <= raw <= TISSUE_HU[1]
+    return mask if outside else None
