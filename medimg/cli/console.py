@@ -1,0 +1,118 @@
+"""What the user sees beside the results: progress bars, log messages, and how much of them was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from medimg.progress import Progress, silent
+
+LOGGER = "medimg"
+PLAIN = "medimg: %(levelname)s: %(message)s"
+DETAILED = "%(asctime)s %(name)s %(levelname)s: %(message)s"
+
+
+@dataclass
+class Settings:
+    """What --verbose, --quiet and --no-progress asked for."""
+
+    verbose: bool = False
+    quiet: bool = False
+    no_progress: bool = False
+
+
+def settings() -> Settings:
+    """The settings of the running command; the defaults outside one."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return _outside
+    found: Settings = context.find_root().ensure_object(Settings)
+    return found
+
+
+_outside = Settings()
+
+
+def common_options() -> Iterator[click.Option]:
+    """--verbose, --quiet and --no-progress: before or after the name of the command."""
+    texts = {
+        "verbose": "Log what is done; on an error show the traceback.",
+        "quiet": "No progress, no log messages; results and errors only.",
+        "no_progress": "No progress bars (there are none in a pipe).",
+    }
+    for name, text in texts.items():
+        yield click.Option(
+            [f"--{name.replace('_', '-')}", name],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            help=text,
+        )
+
+
+def _remember(_context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Set the flag where it is given; a flag before the command's name is not undone by its absence after it."""
+    if value and parameter.name is not None:
+        setattr(settings(), parameter.name, True)
+        _apply(settings())
+
+
+@contextlib.contextmanager
+def tamed_third_parties() -> Iterator[None]:
+    """Keep the Python warnings and log messages of libraries from the user, unless --verbose asks for them.
+
+    medimg's own messages from level WARNING on are shown. Everything is put back at the end.
+    """
+    root, own = logging.getLogger(), logging.getLogger(LOGGER)
+    handler = logging.StreamHandler()
+    levels = root.level, own.level
+    own.addHandler(handler)
+    null = logging.NullHandler()  # without any handler, logging would print the libraries' warnings itself
+    root.addHandler(null)
+    try:
+        with warnings.catch_warnings():
+            _apply(settings())
+            yield
+    finally:
+        own.removeHandler(handler)
+        root.removeHandler(null)
+        root.setLevel(levels[0])
+        own.setLevel(levels[1])
+
+
+def _apply(chosen: Settings) -> None:
+    if not sys.warnoptions:  # python -W and PYTHONWARNINGS are the user's own word
+        warnings.simplefilter("default" if chosen.verbose else "ignore")
+    own = logging.getLogger(LOGGER)
+    own.setLevel(logging.INFO if chosen.verbose else logging.ERROR if chosen.quiet else logging.WARNING)
+    for handler in own.handlers:
+        handler.setFormatter(logging.Formatter(DETAILED if chosen.verbose else PLAIN))
+
+
+@contextlib.contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """A listener that draws one bar for each `what` on a terminal, and the silent one anywhere else."""
+    chosen = settings()
+    if chosen.quiet or chosen.no_progress or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, object] = {}
+
+        def listen(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield listen
