@@ -71,7 +71,12 @@ def mr_window(volume: Volume) -> Window:
     low, high = np.percentile(voxels if voxels.size else sample, MR_PERCENTILES)
     low_name, high_name = MR_PERCENTILES
     # one grey level only: any width will do, 0 will not
-    return Window(float(low), float(max(high, low + 1e-6)), f"window {low_name:g}–{high_name:g} percentile")
+    return Window(float(low), float(max(high, low + 1e-6)), f"window {low_name:g}-{high_name:g} percentile")
+
+
+def window_of(volume: Volume, ct: Window) -> Window:
+    """`ct` for CT, percentiles for everything else."""
+    return ct if volume.modality == "CT" else mr_window(volume)
 
 
 @dataclass(frozen=True)
@@ -101,15 +106,15 @@ class Display:
         # basic indexing: np.take would copy the whole scan of a file in another order
         where: list[Any] = [np.s_[:]] * 3
         where[plane.through] = index
-        picture: NDArray[Any] = self.array[tuple(where)]
-        return picture.T
+        return np.asarray(self.array[tuple(where)].T)
 
-    def content_mm(self) -> float:
-        """Longest side of the box of what is not 0: the head, where a skull was stripped; else the whole scan."""
+    def content(self) -> NDArray[np.float64]:
+        """Box of what is not 0 (the head, where a skull was stripped), mm from voxel 0's outer corner: (2, 3)."""
         steps = [max(1, n // CONTENT_SAMPLES) for n in self.array.shape]
-        filled = np.argwhere(self.array[:: steps[0], :: steps[1], :: steps[2]] != 0)
-        voxels = np.ptp(filled, axis=0) * steps + 1 if len(filled) else np.array(self.array.shape)
-        return float((voxels * self.spacing_mm).max())
+        filled = np.argwhere(self.array[:: steps[0], :: steps[1], :: steps[2]] != 0) * steps
+        if not len(filled):
+            return np.asarray(np.stack([np.zeros(3), np.array(self.array.shape)]) * self.spacing_mm)
+        return np.asarray(np.stack([filled.min(axis=0), filled.max(axis=0) + steps]) * self.spacing_mm)
 
     def size_mm(self, plane: Plane) -> tuple[float, float]:
         """Width and height of a slice in mm."""

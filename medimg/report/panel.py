@@ -51,9 +51,16 @@ class Panel:
     region: Region | None = None
 
 
+def whole_slice(display: Display, plane: Plane) -> Region:
+    """The square that holds a whole slice in its middle."""
+    width, height = display.size_mm(plane)
+    return square_about((width, height), (width / 2, height / 2), max(width, height))
+
+
 def draw(axes: Axes, panel: Panel) -> None:
     """Draw `panel` on `axes`, in mm, in the radiological convention."""
     width, height = panel.display.size_mm(panel.plane)
+    region = panel.region or (0.0, width, 0.0, height)
     low_edge = (0.0, height) if panel.plane.superior_up else (height, 0.0)
     extent = (0.0, width, *low_edge)
     origin: Origin = "lower" if panel.plane.superior_up else "upper"
@@ -65,12 +72,12 @@ def draw(axes: Axes, panel: Panel) -> None:
         vmax=panel.window.high,
         extent=extent,
         origin=origin,
-        interpolation="bilinear" if panel.region else "antialiased",
+        interpolation="bilinear" if region[1] - region[0] < width / 2 else "antialiased",
         aspect="equal",
     )
     if panel.overlay is not None:
         _draw_overlay(axes, panel, panel.overlay, extent, origin)
-    _frame(axes, panel, panel.region or (0.0, width, 0.0, height))
+    _frame(axes, panel, region)
     _letters(axes, panel.plane)
     _scale_bar(axes)
 
