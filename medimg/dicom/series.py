@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medimg.dicom.decode import PixelReader
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.group import Part, parts_of
 from medimg.dicom.header import Frame
 from medimg.dicom.parse import quiet
-from medimg.dicom.place import place
+from medimg.dicom.place import Stack, place
 from medimg.dicom.voxels import assemble, digest, scaling
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
@@ -114,7 +116,7 @@ def _identical(a: Frame, b: Frame, reader: PixelReader) -> bool:
 def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: SeriesResult) -> None:
     try:
         stack = place(part.frames)
-        array = assemble(stack, headers.modality, reader)
+        array = _voxels(stack, headers.modality, reader)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
@@ -137,6 +139,16 @@ def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: 
         headers={**headers.headers, **extra},
     )
     result.volumes.append(Volume(array, stack.affine_ras, source, headers.modality or None, headers.description))
+
+
+def _voxels(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
+    """As `assemble`; a volume that does not fit into memory is the series' failure, not the program's."""
+    try:
+        return assemble(stack, modality, reader)
+    except MemoryError as error:
+        paths = [frame.path for frame in stack.frames]
+        detail = f"{len(paths)} slices do not fit into this machine's memory"
+        raise InputError(Reason.TOO_LARGE, detail, paths) from error
 
 
 def _exclude(result: SeriesResult, path: Path, reason: Reason) -> None:

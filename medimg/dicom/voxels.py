@@ -45,7 +45,7 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
         _rescale(stored[::-1], frame, slices[k])
         if padded is not None:
             slices[k][padded[::-1]] = AIR_HU
-    return slices.transpose(2, 1, 0)
+    return np.asarray(slices.transpose(2, 1, 0))
 
 
 def digest(stack: Stack, array: NDArray[Any]) -> str:

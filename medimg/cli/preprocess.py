@@ -1,0 +1,78 @@
+"""`medimg preprocess`: DICOM in, NIfTI and a manifest out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from medimg.cli.console import progress_bars
+from medimg.cli.options import output_option
+
+if TYPE_CHECKING:
+    from medimg.stages.preprocess import Manifest
+
+COLUMNS = ("status", "modality", "series", "volumes", "excluded", "what")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  medimg preprocess dicom_folder/ -o preprocessed
+  medimg preprocess /media/cdrom -o preprocessed
+  medimg infer --volume preprocessed/003_Chest_1a2b3c4d.nii.gz -o out
+
+Exit codes: 0 every series became volumes, 1 no DICOM image there, 2 the command line is wrong,
+3 some series were rejected (manifest.json says which files, and why).
+"""
+)
+@click.argument("dicom_dir", type=click.Path(exists=True, path_type=Path))
+@output_option
+@click.pass_context
+def command(context: click.Context, dicom_dir: Path, output: Path) -> None:
+    """Read every series under DICOM_DIR; write NIfTI volumes (CT in HU), sidecars and manifest.json.
+
+    Names and extensions of the files mean nothing; folders are searched recursively. Every file ends in a volume
+    or in the manifest with a reason: a series with a missing slice is rejected, never closed up.
+    """
+    from medimg.errors import ExitCode
+    from medimg.stages.preprocess import MANIFEST_NAME, preprocess_folder
+
+    with progress_bars() as progress:
+        manifest = preprocess_folder(dicom_dir, output, progress)
+    _show(manifest)
+    click.echo(str(output / MANIFEST_NAME))
+    if manifest.rejected:
+        context.exit(ExitCode.SOME_FAILED)
+
+
+def _show(manifest: Manifest) -> None:
+    """One row a series: on a terminal as a table, in a pipe separated by tabs."""
+    rows = [_row(entry) for entry in manifest.series]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(*COLUMNS)
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        Console().print(table)
+    else:
+        for row in (COLUMNS, *rows):
+            click.echo("\t".join(row))
+    if manifest.skipped:
+        click.echo(f"{len(manifest.skipped)} other files skipped; the manifest says why")
+
+
+def _row(entry: dict[str, object]) -> tuple[str, ...]:
+    volumes = entry["volumes"]
+    excluded = entry["excluded"]
+    assert isinstance(volumes, list)
+    assert isinstance(excluded, list)
+    shapes = [" x ".join(str(n) for n in volume["shape"]) for volume in volumes]
+    what = str(entry["message"] or ", ".join(dict.fromkeys(shapes)))
+    name = str(entry["description"] or entry["series_uid"])
+    return (str(entry["status"]), str(entry["modality"]), name, str(len(volumes)), str(len(excluded)), what)
