@@ -1,0 +1,50 @@
+# make demo: from a fresh clone to findings.  make test: every test.  Both work from scratch and again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SAMPLES := sample_data/generated
+OUT := demo_output
+
+.PHONY: help setup demo test lint types docs docs-check wheel-test check clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+setup: $(READY) ## make .venv with everything pinned in constraints.txt
+
+$(READY): setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "medimg needs Python 3.10 or newer; name one: make setup PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## sample scans in, findings out
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash .ci/demo $(SAMPLES) $(OUT)
+
+test: $(READY) ## every test
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy --strict on medimg/
+	$(BIN)/mypy
+
+docs: $(READY) ## write docs/commands/ anew from the commands themselves
+	$(BIN)/python docs/generate.py
+
+docs-check: $(READY) ## fail when docs/commands/ is not up to date
+	$(BIN)/python docs/generate.py --check
+
+wheel-test: $(READY) ## the wheel in a clean environment, outside the checkout, on a sample scan
+	bash .ci/wheel-test $(BIN)/python $(SAMPLES)
+
+check: ## what CI runs
+	bash .ci/run
+
+clean: ## remove what was generated; .venv too
+	rm -rf $(VENV) $(OUT) $(SAMPLES) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
