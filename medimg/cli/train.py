@@ -29,7 +29,7 @@ Example:
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of training cases.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of this run.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="Processor threads; 0 is torch's choice.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="Processor threads; 0 is the configuration's choice.")
 def command(name: str, config_path: Path | None, data: Path, output: Path, device: str, threads: int) -> None:
     """Train a pipeline's network; call again with the same -o to resume.
 
@@ -49,8 +49,8 @@ def command(name: str, config_path: Path | None, data: Path, output: Path, devic
     pipeline = load_pipeline(name)
     config = read_config(config_path or pipeline.folder / "train.yaml")
     files.output_folder(output)
-    if threads:
-        torch.set_num_threads(threads)
+    if threads or config.threads:
+        torch.set_num_threads(threads or config.threads)
     torch.manual_seed(config.seed)
     network = load_bundle(pipeline.bundle).network()
     chosen = choose_device(device)

@@ -1,0 +1,97 @@
+"""Glioma cases for training: four contrasts on the model grid, as the network will see them, and three regions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from medimg.bundle import Bundle
+from medimg.errors import TrainingError
+from medimg.inference.prepare import network_input
+from medimg.inference.resample import labels_on_grid
+from medimg.nifti import read_volume, stem
+from medimg.study import MR_ROLE_ALIASES
+
+ROLES = ("t1c", "t1n", "t2w", "t2f")
+"""Channel order: that of MONAI's brats_mri_segmentation bundle (T1c, T1, T2, FLAIR)."""
+
+REGIONS = ("TC", "WT", "ET")
+"""Output order: tumour core, whole tumour, enhancing tumour (BraTS)."""
+
+ENHANCING_LABELS = (3, 4)
+"""Enhancing tumour is 3 in BraTS 2023+, 4 before; 1 is necrotic core, 2 oedema in both."""
+
+SUFFIX = re.compile(r"[_\-]([A-Za-z0-9]+)$")
+
+
+@dataclass(frozen=True)
+class TumourCase:
+    """image: float16 (4, I, J, K) after the bundle's preprocessing, 0 outside the brain; labels: uint8 (I, J, K).
+
+    labels: 1 necrotic core, 2 oedema, 3 enhancing. tumour, brain: voxel indices (N, 3) to centre patches on.
+    """
+
+    name: str
+    image: torch.Tensor
+    labels: torch.Tensor
+    tumour: np.ndarray[tuple[int, int], np.dtype[np.int16]]
+    brain: np.ndarray[tuple[int, int], np.dtype[np.int16]]
+
+
+def case_folders(root: Path) -> list[Path]:
+    """Folders below `root` that hold the four contrasts and a label map, sorted by name."""
+    found = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and _files(folder) is not None]
+    if not found:
+        raise TrainingError(f"{root} holds no case folder with t1n, t1c, t2w, t2f and seg; see docs/train.md")
+    return found
+
+
+def read_case(folder: Path, bundle: Bundle) -> TumourCase:
+    """Read one case and bring it onto the model grid of `bundle`."""
+    paths = _files(folder)
+    if paths is None:
+        raise TrainingError(f"{folder} lacks one of t1n, t1c, t2w, t2f, seg")
+    volumes = [read_volume(paths[role]) for role in ROLES]
+    image, affine = network_input(bundle, volumes)
+    truth = read_volume(paths["seg"])
+    stored = np.asarray(truth.array).astype(np.uint8)
+    stored[np.isin(stored, ENHANCING_LABELS)] = 3
+    i, j, k = image.shape[1:]
+    return make_case(folder.name, image, labels_on_grid(stored, truth.affine_ras, (i, j, k), affine))
+
+
+def make_case(name: str, image: torch.Tensor, labels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> TumourCase:
+    """A case from its model-grid arrays: float (4, I, J, K) and uint8 (I, J, K)."""
+    plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+    inside = (plain != 0).any(0).numpy()
+    return TumourCase(
+        name,
+        plain.half(),
+        torch.from_numpy(labels),
+        np.argwhere(labels > 0).astype(np.int16),
+        np.argwhere(inside)[::37].astype(np.int16),
+    )
+
+
+def regions(labels: torch.Tensor) -> torch.Tensor:
+    """Label map (*S) to float masks (3, *S) in the order of REGIONS."""
+    return torch.stack([(labels == 1) | (labels == 3), labels > 0, labels == 3]).float()
+
+
+def _files(folder: Path) -> dict[str, Path] | None:
+    found = dict(_named(folder))
+    return found if {*ROLES, "seg"} <= set(found) else None
+
+
+def _named(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.glob("*.nii*")):
+        match = SUFFIX.search(stem(path))
+        name = match.group(1).lower() if match else ""
+        if role := ("seg" if name == "seg" else MR_ROLE_ALIASES.get(name)):
+            yield role, path

@@ -1,0 +1,123 @@
+"""The training task of `brain_tumour`: three overlapping regions by BCE and batch Dice, judged on whole cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medimg.bundle import Bundle, load_bundle
+from medimg.errors import TrainingError
+from medimg.inference.device import choose_device
+from medimg.inference.prepare import network_input
+from medimg.inference.resample import labels_on_grid
+from medimg.inference.windows import stitched_output
+from medimg.phantoms.brain import brain
+from medimg.pipeline import load_pipeline
+from medimg.study import Source, Volume
+from medimg.train.tumour_data import REGIONS, ROLES, TumourCase, case_folders, make_case, read_case, regions
+from medimg.train.tumour_patches import patch, scanner
+
+PHANTOM_SEED = 1000
+"""Training phantoms are drawn from here on; sample_data/ and the tests use small seeds."""
+
+
+class TumourTask:
+    """Batches of patches from real and analytic cases; see `medimg.train.task.Task`.
+
+    data: folder of case folders (BraTS as published, old or new names). pipeline: whose bundle preprocesses.
+    holdout: cases never read. validation: cases scored whole. large_size from step `large_from` on: patches that
+    show the network most of a brain at once. phantoms: analytic brains among the cases.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        seed: int,
+        pipeline: str = "brain_tumour",
+        holdout: Sequence[str] = (),
+        validation: Sequence[str] = (),
+        batch_size: int = 2,
+        size: int = 96,
+        large_size: int = 128,
+        large_from: int = 1 << 30,
+        tumour_share: float = 0.7,
+        phantoms: int = 0,
+    ) -> None:
+        self.seed, self.batch_size, self.tumour_share = seed, batch_size, tumour_share
+        self.size, self.large_size, self.large_from = size, large_size, large_from
+        self.bundle = load_bundle(load_pipeline(pipeline).bundle)
+        folders = [folder for folder in case_folders(Path(data)) if folder.name not in set(holdout)]
+        if strangers := set(validation) - {folder.name for folder in folders}:
+            raise TrainingError(f"validation cases {', '.join(sorted(strangers))} are not in {data}")
+        cases = [read_case(folder, self.bundle) for folder in folders]
+        self.validation = [case for case in cases if case.name in set(validation)]
+        self.training = [case for case in cases if case.name not in set(validation)]
+        self.training += [_phantom(number, self.bundle) for number in range(phantoms)]
+        if not self.training or not self.validation:
+            raise TrainingError(f"{data}: nothing left to train on or to validate with; change holdout or validation")
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Patches and their region masks; one large patch instead of a batch late in the run."""
+        rng = np.random.default_rng([self.seed, step])
+        large = step >= self.large_from
+        size, count = (self.large_size, 1) if large else (self.size, self.batch_size)
+        pairs = []
+        for _ in range(count):
+            case = self.training[int(rng.integers(len(self.training)))]
+            image, labels = patch(case, size, self.tumour_share, rng)
+            pairs.append((scanner(image, rng), regions(labels)))
+        images, masks = zip(*pairs, strict=True)
+        return {"image": torch.stack(images), "regions": torch.stack(masks)}
+
+    def loss(self, output: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Binary cross-entropy plus 1 - Dice over the batch, the mean of both over the regions."""
+        truth = batch["regions"]
+        entropy = functional.binary_cross_entropy_with_logits(output, truth)
+        probability = output.sigmoid()
+        axes = (0, 2, 3, 4)
+        overlap = (probability * truth).sum(axes)
+        dice = 1 - (2 * overlap + 1) / (probability.sum(axes) + truth.sum(axes) + 1)
+        return {"loss": entropy + dice.mean(), "bce": entropy, "dice": dice.mean()}
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Mean Dice of each region over the validation cases; the score is their mean."""
+        device = choose_device(str(next(network.parameters()).device))
+        scores: list[list[float]] = []
+        for case in self.validation:
+            masks = stitched_output(self.bundle, network, case.image.float(), device) > 0
+            truth = regions(case.labels) > 0
+            scores.append([dice_score(mask, expected) for mask, expected in zip(masks, truth, strict=True)])
+        means = np.mean(scores, axis=0)
+        return {"score": float(means.mean()), **{n: float(v) for n, v in zip(REGIONS, means, strict=True)}}
+
+    def refresh(self, network: nn.Module, step: int) -> None:
+        """Nothing here depends on the network."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing to remember."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take up."""
+
+
+def dice_score(mask: Tensor, truth: Tensor) -> float:
+    """2 |A and B| / (|A| + |B|); 1 when both are empty (the BraTS challenge's rule)."""
+    total = int(mask.sum()) + int(truth.sum())
+    return 1.0 if total == 0 else 2 * int((mask & truth).sum()) / total
+
+
+def _phantom(number: int, bundle: Bundle) -> TumourCase:
+    """An analytic brain of medimg.phantoms, brought onto the model grid like a real case."""
+    phantom = brain(seed=PHANTOM_SEED + number)
+    source = Source(path=Path(f"phantom-{number}"), kind="phantom")
+    volumes = [Volume(phantom.contrasts[role], phantom.affine_ras, source) for role in ROLES]
+    image, affine = network_input(bundle, volumes)
+    i, j, k = image.shape[1:]
+    return make_case(f"phantom-{number}", image, labels_on_grid(phantom.labels, phantom.affine_ras, (i, j, k), affine))
