@@ -152,7 +152,7 @@ def _regions(
     inner = outer + np.float32(tumour.rim_mm) * np.clip(1 + 0.35 * rim, 0.4, 1.8)
     reach = outer - np.float32(tumour.oedema_mm) * np.clip(1 + 0.55 * spread, 0.1, 1.8)
     # the falx keeps oedema in its hemisphere
-    reach = np.maximum(reach, np.float32(2) - at[0] * np.float32(np.sign(tumour.center_mm[0])))
+    reach = np.maximum(reach, 6 + 3 * rim - at[0] * np.float32(np.sign(tumour.center_mm[0])))
     # fingers of oedema follow white matter; grey matter is spared but for a seam beside the tumour
     soaked = (reach < 0) & ((tissue == Tissue.WHITE) | (tissue == Tissue.DEEP_GREY) | (outer < 3)) & inside
     labels = np.where(soaked & (tissue != Tissue.FLUID), Region.OEDEMA, Region.BACKGROUND).astype(np.uint8)

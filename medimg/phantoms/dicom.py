@@ -25,6 +25,9 @@ RESCALE_INTERCEPT = -1024
 STUDY_DATE, STUDY_TIME = "20260102", "101500"
 """Fixed, so that the same seed writes the same bytes."""
 
+CT_SERIES, SCOUT_SERIES, CAPTURE_SERIES = 2, 1, 99
+"""Series numbers in the order a scanner gives them."""
+
 LOCALIZER_WINDOW_HU = (-1000, 400)
 
 
@@ -52,6 +55,11 @@ class Series:
     modality: str = "CT"
 
 
+def ct_series_uid(seed: int, patient_id: str = "PHANTOM-CT") -> str:
+    """SeriesInstanceUID that `write_ct_series` gives the CT with this seed and patient."""
+    return Study(seed, patient_id=patient_id).uid("series", CT_SERIES)
+
+
 def write_ct_series(
     volume_hu: NDArray[np.int16],
     affine_ras: ArrayLike,
@@ -74,7 +82,9 @@ def write_ct_series(
     _check(volume_hu, affine_ras)
     study = Study(seed, patient_name, patient_id)
     affine_lps = geometry.swap_ras_lps(affine_ras)
-    slices = [_ct_slice(study, Series(2, description), volume_hu, affine_lps, k) for k in range(volume_hu.shape[2])]
+    slices = [
+        _ct_slice(study, Series(CT_SERIES, description), volume_hu, affine_lps, k) for k in range(volume_hu.shape[2])
+    ]
     extra = [_localizer(study, volume_hu, affine_lps)] if localizer else []
     extra += [_secondary_capture(study, volume_hu)] if secondary_capture else []
     files.output_folder(folder)
@@ -115,10 +125,12 @@ def _ct_slice(
 
 def _localizer(study: Study, volume_hu: NDArray[np.int16], affine_lps: geometry.Affine) -> Dataset:
     """A scout view: the mean along j, rows from the last slice down, columns along i."""
-    dataset = _base(study, Series(1, "SCOUT"), CTImageStorage, 1)
+    dataset = _base(study, Series(SCOUT_SERIES, "SCOUT"), CTImageStorage, 1)
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     _ct_attributes(dataset, study)
     dataset.SliceThickness = ""
+    # a projection is no HU image (PS3.3 C.8.2.1.1.2 knows HU for axial images only)
+    del dataset.RescaleType
     last = volume_hu.shape[2] - 1
     spacing = geometry.spacing_mm(affine_lps)
     directions = affine_lps[:3, [0, 2]] / spacing[[0, 2]] * [1.0, -1.0]
@@ -131,7 +143,7 @@ def _localizer(study: Study, volume_hu: NDArray[np.int16], affine_lps: geometry.
 
 def _secondary_capture(study: Study, volume_hu: NDArray[np.int16]) -> Dataset:
     """A screen shot of the middle slice, as a dose report or key image would come: 8 bits, no geometry."""
-    dataset = _base(study, Series(99, "SCREEN SAVE", "OT"), SecondaryCaptureImageStorage, 1)
+    dataset = _base(study, Series(CAPTURE_SERIES, "SCREEN SAVE", "OT"), SecondaryCaptureImageStorage, 1)
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.ConversionType = "WSD"
     dataset.BurnedInAnnotation = "NO"
@@ -162,14 +174,13 @@ def _base(study: Study, series: Series, sop_class: str, instance: int) -> Datase
         series.number,
         series.description,
     )
-    dataset.InstanceNumber = instance
+    dataset.InstanceNumber, dataset.BodyPartExamined = instance, "CHEST"
     dataset.Manufacturer, dataset.ManufacturerModelName = "medimg", "analytic phantom"
     return dataset
 
 
 def _ct_attributes(dataset: Dataset, study: Study) -> None:
     """CT Image, Frame of Reference and the scanner's settings; shared by slices and scout."""
-    dataset.BodyPartExamined = "CHEST"
     dataset.PatientPosition = "HFS"
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.uid("frame of reference"), ""
     dataset.AcquisitionNumber, dataset.AcquisitionDate, dataset.AcquisitionTime = 1, STUDY_DATE, STUDY_TIME

@@ -40,6 +40,9 @@ VESSEL_GAP_MM = 1.5
 TWIG_RADIUS_MM = 1.0
 """Thinner vessels make way for a nodule; wider ones keep it away."""
 
+SHAPE_REACH = 1.2
+"""How far an irregular nodule may reach beyond the radius of the sphere of equal volume."""
+
 NODULE_GAP_MM = 15.0
 PLACEMENT_TRIES = 4000
 
@@ -151,21 +154,21 @@ def _place(chest: Chest, count: int, rng: np.random.Generator) -> tuple[Nodule, 
     wide = chest.pulmonary.kept(chest.pulmonary.radius.max(axis=1) > TWIG_RADIUS_MM)
     found: list[Nodule] = []
     span = np.array([*anatomy.CAVITY_SEMI_AXES[:2], 125.0])
-    for _ in range(PLACEMENT_TRIES):
+    logarithms = (float(np.log(DIAMETER_RANGE_MM[0])), float(np.log(DIAMETER_RANGE_MM[1])))
+    points = np.round(rng.uniform(-span, span, (PLACEMENT_TRIES, 3)), 2)
+    diameters = np.round(np.exp(rng.uniform(*logarithms, PLACEMENT_TRIES)), 1)
+    kinds = rng.choice(3, PLACEMENT_TRIES, p=KIND_SHARES)
+    x, y, z = points.T.astype(np.float32)
+    roomy = -chest.lung(x, y, z) > diameters / 2 * SHAPE_REACH + WALL_GAP_MM
+    for index in np.flatnonzero(roomy):
         if len(found) == count:
-            return tuple(found)
-        point = rng.uniform(-span, span)
-        diameter = round(float(np.exp(rng.uniform(*np.log(DIAMETER_RANGE_MM)))), 1)
-        kind: Kind = get_args(Kind)[int(rng.choice(3, p=KIND_SHARES))]
-        radius = diameter / 2
-        depth = float(chest.lung(*(np.array([value], dtype=np.float32) for value in point))[0])
-        if -depth < radius * 1.2 + WALL_GAP_MM:
-            continue
+            break
+        point, radius = points[index], float(diameters[index]) / 2
         clear = min(float(wide.distance([point]).min()), float(chest.bronchi.distance([point]).min()))
         apart = min((float(np.linalg.norm(point - n.center_lps_mm)) - n.diameter_mm / 2 for n in found), default=np.inf)
-        if clear > radius * 1.2 + VESSEL_GAP_MM and apart - radius > NODULE_GAP_MM:
-            x, y, z = (round(float(value), 2) for value in point)
-            found.append(Nodule((x, y, z), diameter, kind))
+        if clear > radius * SHAPE_REACH + VESSEL_GAP_MM and apart - radius > NODULE_GAP_MM:
+            center = (float(point[0]), float(point[1]), float(point[2]))
+            found.append(Nodule(center, float(diameters[index]), get_args(Kind)[kinds[index]]))
     if len(found) == count:
         return tuple(found)
     raise UsageError(f"no room for {count} nodules in the phantom's lungs, only for {len(found)}; ask for fewer")
@@ -176,6 +179,8 @@ def _make_way(chest: Chest, nodules: Sequence[Nodule]) -> Chest:
     keep = np.ones(len(chest.pulmonary), dtype=bool)
     twig = chest.pulmonary.radius.max(axis=1) <= TWIG_RADIUS_MM
     for nodule in nodules:
-        near = chest.pulmonary.distance([nodule.center_lps_mm])[0] < 0.6 * nodule.diameter_mm + VESSEL_GAP_MM
+        near = (
+            chest.pulmonary.distance([nodule.center_lps_mm])[0] < SHAPE_REACH * nodule.diameter_mm / 2 + VESSEL_GAP_MM
+        )
         keep &= ~(near & twig)
     return replace(chest, pulmonary=chest.pulmonary.kept(keep))
