@@ -127,14 +127,14 @@ def _check_spacing(frames: Sequence[Frame], depth: NDArray[np.float64]) -> None:
 def _fit(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Least-squares origin and step, (3,) each, of position = origin + k * step."""
     points = positions(frames)
-    k = np.arange(len(points), dtype=np.float64)
-    design = np.stack([np.ones_like(k), k], axis=1)
-    (origin, step), *_ = np.linalg.lstsq(design, points, rcond=None)
-    residual = float(np.linalg.norm(points - design @ np.stack([origin, step]), axis=1).max())
+    k = np.arange(len(points), dtype=np.float64) - (len(points) - 1) / 2
+    centre = points.mean(axis=0)
+    step = k @ (points - centre) / (k @ k)
+    residual = float(np.linalg.norm(points - centre - np.outer(k, step), axis=1).max())
     if residual > _tolerance(float(np.linalg.norm(step))):
         detail = f"slices lie up to {residual:.3g} mm off a straight, even stack"
         raise _error(Reason.UNEVEN_SPACING, detail, frames)
-    return origin, step
+    return centre + k[0] * step, step
 
 
 def _affine_ras(

@@ -30,7 +30,7 @@ UID_DIGITS = 8
 """Hex digits of the series UID's digest in a file name: names stay unique and say nothing about the site."""
 
 HOUNSFIELD_TYPES = ("", "HU", "US")
-"""Rescale Types of a CT whose values are Hounsfield units: absent, said, or "unspecified" (PS3.3 section C.11.1.1.2)."""
+"""Rescale Types of a CT in Hounsfield units: absent, said, or "unspecified" (PS3.3 section C.11.1.1.2)."""
 
 
 @dataclass
