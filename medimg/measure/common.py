@@ -12,6 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from medimg import geometry
 
+OUTER_PIXELS = 0.5
+"""Added to the distance between outermost pixel centres, in pixels. One pixel is right for a fixed direction, but the
+longest of all directions meets nearly none of that gap: on spheres of 6 to 30 pixels across, half a pixel leaves
++0.15 +- 0.1 pixel of bias in the long axis and -0.1 +- 0.15 in the short one."""
+
 Box = tuple[float, float, float, float, float, float]
 """(x0, y0, z0, x1, y1, z1) in LPS mm, lower and upper corner, axis-aligned."""
 
@@ -60,8 +65,8 @@ def axial_axes_mm(voxels: Voxels, affine_ras: ArrayLike) -> tuple[float, float]:
     """Long axis in the axial slice where it is longest, and the widest extent at right angles to it there, in mm.
 
     The bidimensional measure of RECIST 1.1 (Eisenhauer 2009) and RANO (Wen 2010). "Axial" slices are those
-    along the voxel axis nearest to the patient's superior axis. One pixel's width (of the ellipse
-    inscribed in it) is added to the distance between outermost pixel centres.
+    along the voxel axis nearest to the patient's superior axis. OUTER_PIXELS (of the ellipse inscribed in a
+    pixel) are added to the distance between outermost pixel centres.
     """
     affine = np.asarray(affine_ras, dtype=np.float64)
     through = superior_axis(affine)
@@ -75,13 +80,13 @@ def axial_axes_mm(voxels: Voxels, affine_ras: ArrayLike) -> tuple[float, float]:
     angles = np.deg2rad(np.arange(0, 180, FERET_STEP_DEGREES))
     # (2, angles): mm along each direction for one step along the first and second axis
     steps = plane @ np.stack([np.cos(angles), np.sin(angles)])
-    pixel_width = np.linalg.norm(steps, axis=0)
+    margin = OUTER_PIXELS * np.linalg.norm(steps, axis=0)
     order = np.argsort(voxels[:, through], kind="stable")
     slices = np.split(voxels[order], np.flatnonzero(np.diff(voxels[order, through])) + 1)
     best = (0.0, 0.0)
     for in_slice in slices:
         projected = _row_ends(in_slice[:, [first, second]]) @ steps
-        width = np.ptp(projected, axis=0) + pixel_width
+        width = np.ptp(projected, axis=0) + margin
         at = int(width.argmax())
         if width[at] > best[0]:
             best = (float(width[at]), float(width[(at + len(angles) // 2) % len(angles)]))

@@ -5,9 +5,9 @@ Method, in mm so that orientation and slice thickness do not matter:
 1. The boundary is the half maximum between the nodule and the lung around it (the midpoint threshold of
    Kostis et al., IEEE TMI 2003;22:1259-1274). Both levels are local, so ground-glass has a boundary too.
 2. The connected part that holds the seed, within a ball about the detection.
-3. Vessels and pleura are cut by the weakest erosion that leaves nearly all of the part near the detection, and the
-   erosion undone (morphological cutting of Kuhnigk et al., IEEE TMI 2006;25:417-434). A nodule that is free to
-   begin with is not eroded; one on a wall that no erosion frees ends at the detection's own ball.
+3. A part that does not reach the ball's surface is the nodule. From one that does, vessels and pleura are cut by the
+   weakest erosion after which nearly all is near the detection, and the erosion undone (morphological cutting of
+   Kuhnigk et al., IEEE TMI 2006;25:417-434). One on a wall that no erosion frees ends at NEAR_RADII.
 
 Constants without another source were chosen on 98 LIDC-IDRI nodules (tests/unit/measure/test_nodule.py). Readers'
 outlines there take in the blurred rim (median -508 HU just inside, -699 HU just outside), so they are larger than
@@ -34,7 +34,7 @@ BALL_RADII = 2.0
 """Radius of the ball the nodule may fill, in detected radii (so one detected diameter)."""
 
 NEAR_RADII = 1.25
-"""The nodule ends at this many detected radii at the latest: room for a detector's error in centre and size."""
+"""What hangs together with vessels or wall ends here, in detected radii: room for a detector's error."""
 
 MAX_OUTSIDE = 0.25
 """Free of vessels and wall: what leads further out is at most this part of what is near."""
@@ -176,9 +176,13 @@ def _component_at(mask: Mask, seed: tuple[int, ...]) -> Mask:
 
 
 def _cut_free(mask: Mask, distance: Distances, radius: float, spacing: NDArray[np.float64]) -> Mask:
-    """Cut vessels and pleura off by the weakest erosion that does, keep what is near the detection, fill holes."""
+    """Step 3 of the module's method, and holes (cavities) filled."""
     from scipy import ndimage
 
+    # a step between face neighbours is no longer than the largest spacing: whatever leaves the ball has a voxel here
+    leaves = distance > BALL_RADII * radius - float(spacing.max())
+    if not (mask & leaves).any():
+        return np.asarray(ndimage.binary_fill_holes(mask))
     near = distance <= NEAR_RADII * radius
     part = next((cut for cut in _openings(mask, distance, radius, spacing) if _is_free(cut, near)), mask) & near
     return np.asarray(ndimage.binary_fill_holes(_component_at(part, _nearest(part, distance))))

@@ -63,7 +63,7 @@ def _tile(
     whole.set_title(wording.title_of(finding), color=ACCENT, fontsize=11, loc="left", fontweight="bold", pad=4)
     place = f"slice {index + 1} of {display.array.shape[2]},  z {finding.center_lps_mm[2]:.1f} mm"
     close.set_title(place, color=SOFT_TEXT, fontsize=9, loc="right", pad=4)
-    text(close, 0.02, 0.03, "outlined" if overlay else "not outlined", color=ACCENT, fontsize=8)
+    text(close, 0.02, 0.03, "outlined" if overlay else "not outlined", color=ACCENT, fontsize=9)
 
 
 def _outline(report: Report, finding: Finding) -> Overlay | None:

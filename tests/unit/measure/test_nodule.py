@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pytest
+
+from medimg import geometry
+from medimg.measure import common, measure_nodule, segment_nodule
+from medimg.nifti import read_volume
+
+FINE_ERROR, THICK_ERROR = 0.05, 0.15
+
+
+def sphere_mm3(diameter: float) -> float:
+    return math.pi / 6 * diameter**3
+
+
+def measured(volume, center, diameter):
+    nodule = segment_nodule(volume, center, diameter)
+    assert nodule is not None
+    return measure_nodule(volume, nodule)
+
+
+@pytest.mark.parametrize("diameter", [6.0, 9.0, 15.0])
+@pytest.mark.parametrize("name", ["isotropic", "thin", "permuted", "oblique", "thick"])
+def test_the_volume_of_a_sphere_is_right_on_any_grid(name, diameter, grids, phantom):
+    volume, center = phantom(grids[name], (diameter / 2,) * 3)
+    found = measured(volume, center, diameter)
+    allowed = THICK_ERROR if name == "thick" else FINE_ERROR
+    assert found["volume_mm3"] == pytest.approx(sphere_mm3(diameter), rel=allowed)
+    assert found["equivalent_diameter_mm"] == pytest.approx(diameter, rel=allowed / 2)
+    assert found["touches_border"] is False
+
+
+def test_the_axes_of_an_ellipsoid_are_axial(grids, phantom):
+    volume, center = phantom(grids["isotropic"], (8.0, 5.0, 11.0))
+    found = measured(volume, center, 15.0)
+    assert found["long_axis_mm"] == pytest.approx(16.0, abs=1.0)
+    assert found["short_axis_mm"] == pytest.approx(10.0, abs=1.0)
+    assert found["mean_axis_mm"] == pytest.approx((found["long_axis_mm"] + found["short_axis_mm"]) / 2, abs=1e-3)
+
+
+def test_the_mean_density_is_that_of_the_nodule(grids, phantom):
+    volume, center = phantom(grids["isotropic"], (8.0, 8.0, 8.0))
+    assert measured(volume, center, 16.0)["mean_hu"] == pytest.approx(30.0, abs=60.0)
+
+
+@pytest.mark.parametrize("hu", [-650.0, -550.0, -300.0])
+def test_ground_glass_has_a_boundary_too(hu, grids, phantom):
+    volume, center = phantom(grids["isotropic"], (6.0, 6.0, 6.0), hu=hu)
+    assert measured(volume, center, 12.0)["volume_mm3"] == pytest.approx(sphere_mm3(12.0), rel=FINE_ERROR)
+
+
+@pytest.mark.parametrize("shift", [(2.0, 0.0, 0.0), (0.0, -1.5, 1.5)])
+@pytest.mark.parametrize("believed", [8.5, 11.5])
+def test_a_detection_a_little_off_gives_the_same_nodule(shift, believed, grids, phantom):
+    volume, center = phantom(grids["isotropic"], (5.0, 5.0, 5.0))
+    assert measured(volume, center + np.array(shift), believed)["volume_mm3"] == pytest.approx(sphere_mm3(10), rel=0.1)
+
+
+def test_a_vessel_is_cut_off(grids, phantom):
+    def vessel(points):
+        away = np.linalg.norm(points[..., :2], axis=-1)
+        return (away <= 1.5).astype(float)
+
+    volume, center = phantom(grids["isotropic"], (6.0, 6.0, 6.0), extra=vessel)
+    assert measured(volume, center, 12.0)["volume_mm3"] == pytest.approx(sphere_mm3(12.0), rel=0.15)
+
+
+def test_a_nodule_on_the_chest_wall_does_not_take_the_wall_with_it(grids, phantom):
+    volume, center = phantom(grids["isotropic"], (6.0, 6.0, 6.0), extra=lambda p: (p[..., 0] > 5.0).astype(float))
+    found = measured(volume, center, 12.0)["volume_mm3"]
+    assert sphere_mm3(12.0) * 0.8 < found < sphere_mm3(12.0) * 1.6
+
+
+def test_a_second_nodule_nearby_is_not_taken_in(grids, phantom):
+    volume, center = phantom(
+        grids["isotropic"],
+        (4.0, 4.0, 4.0),
+        extra=lambda p: (np.linalg.norm(p - [10.0, 0, 0], axis=-1) < 4).astype(float),
+    )
+    assert measured(volume, center, 8.0)["volume_mm3"] == pytest.approx(sphere_mm3(8.0), rel=FINE_ERROR)
+
+
+def test_a_nodule_cut_by_the_border_has_no_sizes(grids, phantom):
+    volume, center = phantom(grids["isotropic"], (6.0, 6.0, 6.0), offset_mm=(28.0, 0.0, 0.0))
+    found = measured(volume, center, 12.0)
+    assert found["touches_border"] is True
+    assert {found[name] for name in ("volume_mm3", "long_axis_mm", "short_axis_mm", "equivalent_diameter_mm")} == {None}
+    assert found["mean_hu"] is not None
+
+
+def test_nothing_is_outlined_in_plain_lung_or_outside_the_scan(grids, phantom):
+    volume, center = phantom(grids["isotropic"], (4.0, 4.0, 4.0))
+    assert segment_nodule(volume, center + np.array([18.0, 0, 0]), 6.0) is None
+    assert segment_nodule(volume, center + np.array([500.0, 0, 0]), 6.0) is None
+
+
+def test_the_mask_lies_in_the_scan_where_the_nodule_is(grids, phantom):
+    volume, center = phantom(grids["oblique"], (5.0, 5.0, 5.0))
+    nodule = segment_nodule(volume, center, 10.0)
+    assert nodule is not None
+    voxels = nodule.voxels()
+    assert np.linalg.norm(common.centroid_lps_mm(voxels, volume.affine_ras) - center) < 0.3
+    assert len(voxels) == nodule.mask.sum()
+    distance = np.linalg.norm(geometry.to_world(volume.affine_lps, voxels) - center, axis=1)
+    assert distance.max() < 6.0
+
+
+@pytest.mark.real
+def test_real_nodules_agree_with_a_reader(shared_data):
+    """98 LIDC-IDRI nodules against one reader's outline, from the reader's centre and diameter.
+
+    The reader's outline takes in the blurred rim, so the half maximum is smaller: volume bias -28 %, limits of agreement
+    -82 % to +25 % of the mean of both, median diameter -10 %, mean Dice 0.71. Held between bounds here.
+    """
+    folder = shared_data / "lung" / "lidc_nodule_crops"
+    ratios, overlaps = [], []
+    with (folder / "labels.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        volume = read_volume(folder / f"{row['case']}_ct.nii.gz")
+        truth = read_volume(folder / f"{row['case']}_nodule.nii.gz").array > 0
+        center = common.centroid_lps_mm(np.argwhere(truth), volume.affine_ras)
+        nodule = segment_nodule(volume, center, float(row["equivalent_diameter_mm"]))
+        assert nodule is not None, row["case"]
+        found = np.zeros_like(truth)
+        found[tuple(nodule.voxels().T)] = True
+        ratios.append(found.sum() / truth.sum())
+        overlaps.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+    ratio = np.array(ratios)
+    relative = 200 * (ratio - 1) / (ratio + 1)
+    bias, spread = float(relative.mean()), 1.96 * float(relative.std())
+    assert len(ratios) == 98
+    assert np.mean(overlaps) > 0.69
+    assert -35 < bias < -15
+    assert spread < 60
