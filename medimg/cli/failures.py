@@ -21,44 +21,50 @@ PASSED_ON = (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError)
 """What click uses to leave early, with help or with an exit code the command chose."""
 
 
-class Failure(click.ClickException):
-    """One line for the user, and the exit code that goes with it."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code
-
-    def show(self, file: object = None) -> None:
-        """Write the line to stderr, after the traceback when --verbose asked for it."""
-        if console.settings().verbose and self.__cause__ is not None:
-            click.echo("".join(traceback.format_exception(self.__cause__)), err=True, nl=False)
-        click.echo(f"medimg: error: {self.message}", err=True)
-
-
 @contextlib.contextmanager
 def as_one_line() -> Iterator[None]:
-    """Turn whatever the block raises into a `Failure`. A closed pipe is left to click, which ends quietly."""
+    """Say what the block raises in one line on stderr and leave with its exit code (`click.exceptions.Exit`).
+
+    A closed pipe is left to click, which ends quietly.
+    """
     try:
         yield
-    except (Failure, *PASSED_ON):
+    except PASSED_ON:
         raise
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx is not None else "medimg"
         message = error.format_message().strip().rstrip(".")
-        raise Failure(f"{message}; see {command} --help", ExitCode.USAGE) from error
+        # no traceback: it would be click's own, and say nothing
+        raise _say(f"{message}; see {_command_of(error)} --help", ExitCode.USAGE) from error
     except click.ClickException as error:
-        raise Failure(error.format_message(), error.exit_code) from error
+        raise _say(error.format_message(), error.exit_code) from error
     except MedimgError as error:
-        raise Failure(str(error), error.exit_code) from error
+        raise _say(str(error), error.exit_code, error) from error
     except (KeyboardInterrupt, click.Abort) as error:
         _close_the_echoed_line()
-        raise Failure(INTERRUPTED, ExitCode.RUNTIME) from error
+        raise _say(INTERRUPTED, ExitCode.RUNTIME, error) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
-        raise Failure(_of_the_system(error), ExitCode.RUNTIME) from error
+        raise _say(_of_the_system(error), ExitCode.RUNTIME, error) from error
     except Exception as error:
-        raise Failure(_unexpected(error), ExitCode.RUNTIME) from error
+        raise _say(_unexpected(error), ExitCode.RUNTIME, error) from error
+
+
+def _say(message: str, exit_code: int, error: BaseException | None = None) -> click.exceptions.Exit:
+    """Write the line to stderr, after the traceback of `error` when --verbose asked for it."""
+    if error is not None and console.settings().verbose:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    click.echo(f"medimg: error: {' '.join(message.split())}", err=True)
+    return click.exceptions.Exit(int(exit_code))
+
+
+def _command_of(error: click.UsageError) -> str:
+    """The command whose help would have told. Errors of click's parser do not know it; the group does."""
+    if error.ctx is not None:
+        return error.ctx.command_path
+    group = click.get_current_context(silent=True)
+    called = group.invoked_subcommand if group is not None else None
+    return f"medimg {called}" if called else "medimg"
 
 
 def _of_the_system(error: OSError) -> str:
