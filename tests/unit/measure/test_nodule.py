@@ -113,8 +113,8 @@ def test_the_mask_lies_in_the_scan_where_the_nodule_is(grids, phantom):
 def test_real_nodules_agree_with_a_reader(shared_data):
     """98 LIDC-IDRI nodules against one reader's outline, from the reader's centre and diameter.
 
-    The reader's outline takes in the blurred rim, so the half maximum is smaller: volume bias -28 %, limits of agreement
-    -82 % to +25 % of the mean of both, median diameter -10 %, mean Dice 0.71. Held between bounds here.
+    The reader's outline takes in the blurred rim, so the half maximum is smaller: volume bias -28 %, limits of
+    agreement -82 % to +26 % of the mean of both, diameter -10 % (median), mean Dice 0.71. Held between bounds here.
     """
     folder = shared_data / "lung" / "lidc_nodule_crops"
     ratios, overlaps = [], []
