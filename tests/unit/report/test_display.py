@@ -43,7 +43,6 @@ def test_display_shares_memory_with_the_scan():
 
 
 def test_the_patients_right_is_on_the_images_left_and_front_on_top():
-
     array = np.zeros((8, 8, 8))
     array[7, 7, 3] = 1  # right-most (RAS x grows to the right), most anterior
     picture = to_display(array, np.eye(4)).slice(AXIAL, 3)
