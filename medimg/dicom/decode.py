@@ -37,21 +37,26 @@ class PixelReader:
         self._decoded: tuple[Path, NDArray[Any]] | None = None
 
     def words(self, frame: Frame) -> NDArray[Any]:
-        """The frame's allocated words, (rows, columns), unsigned, before unused bits are masked.
+        """The slice's allocated words, (rows, columns), unsigned, before unused bits are masked.
 
         Raises InputError: truncated, decode_failed, unsupported_syntax, unreadable, too_large.
         """
+        image = self._image(frame)
+        tile = frame.tile
+        return image if tile is None else image[tile.top :, tile.left :][: tile.rows, : tile.columns]
+
+    def _image(self, frame: Frame) -> NDArray[Any]:
         assert frame.block is not None
         if frame.block.length is not None:
             return self._native(frame)
         if self._decoded is None or self._decoded[0] != frame.path:
             self._decoded = (frame.path, _decompress(frame.path, frame.format))
-        return np.asarray(self._decoded[1][frame.number])
+        return np.asarray(self._decoded[1][0 if frame.tile else frame.number])
 
     def _native(self, frame: Frame) -> NDArray[Any]:
         block, form = frame.block, frame.format
         assert block is not None
-        first_bit = frame.number * form.frame_bits
+        first_bit = 0 if frame.tile else frame.number * form.frame_bits
         size = (first_bit % 8 + form.frame_bits + 7) // 8
         with mapped(frame.path), open_content(frame.path, block.deflated) as content:
             content.seek(block.offset + first_bit // 8)

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from medimg.dicom import fields
 from medimg.dicom.frames import frames_of
 from medimg.dicom.header import FRAME_KEYWORDS, ORDER_MARKS, VALUE_MARKS, Frame, is_image
+from medimg.dicom.mosaic import MOSAIC_TAGS
 from medimg.dicom.parse import Header, mapped, quiet, read_header
 from medimg.errors import InputError, Reason
 from medimg.progress import Progress, silent
@@ -51,14 +52,9 @@ ACQUISITION_KEYWORDS = (
 )
 """How the series was taken; written into sidecars. Nothing that names the patient."""
 
-HEADER_TAGS = tuple(
-    sorted(
-        {
-            fields.tag_of(keyword)
-            for keyword in FRAME_KEYWORDS + VALUE_MARKS + ORDER_MARKS + SERIES_KEYWORDS + ACQUISITION_KEYWORDS
-        }
-    )
-)
+HEADER_KEYWORDS = FRAME_KEYWORDS + VALUE_MARKS + ORDER_MARKS + SERIES_KEYWORDS + ACQUISITION_KEYWORDS
+
+HEADER_TAGS = tuple(sorted({*map(fields.tag_of, HEADER_KEYWORDS), *MOSAIC_TAGS}))
 """All that is read of a header."""
 
 

@@ -19,6 +19,7 @@ from medimg.dicom.header import (
     pixel_format,
     pixel_problem,
 )
+from medimg.dicom.mosaic import is_mosaic, tiles_of
 from medimg.dicom.parse import Header
 from medimg.errors import Reason
 
@@ -45,6 +46,9 @@ def frames_of(path: Path, header: Header) -> list[Frame]:
     count = fields.integer(dataset, "NumberOfFrames") or 1
     groups = fields.items(dataset, "PerFrameFunctionalGroupsSequence")
     whole = _classic(path, header)
+    if is_mosaic(whole, dataset):
+        tiles = [replace(tile, problem=None) for tile in tiles_of(whole, dataset)]
+        return [replace(tile, problem=_problem(tile, 1)) for tile in tiles] or [whole]
     if not groups:
         problem = whole.problem or (Reason.UNSUPPORTED_KIND if count > 1 else None)
         return [replace(whole, problem=problem or _problem(whole, 1))]

@@ -84,7 +84,7 @@ def _same_grid(frames: Sequence[Frame]) -> list[list[Frame]]:
 def _fits(first: Frame, other: Frame) -> bool:
     if first.frame_of_reference != other.frame_of_reference:
         return False
-    if (first.format.rows, first.format.columns) != (other.format.rows, other.format.columns):
+    if (first.rows, first.columns) != (other.rows, other.columns):
         return False
     return bool(
         np.allclose(first.orientation or (), other.orientation or (), rtol=0, atol=ORIENTATION_TOLERANCE)

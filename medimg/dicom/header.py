@@ -42,6 +42,7 @@ FRAME_KEYWORDS = (
 
 VALUE_MARKS = (
     "ImageType",
+    "SeriesNumber",
     "ComplexImageComponent",
     "EchoNumbers",
     "EchoTime",
@@ -86,8 +87,18 @@ class PixelFormat:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """Where a slice lies in a mosaic image: its first row and column, and its size."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
 class Frame:
-    """One image: a file, or one frame of a multi-frame file (`number`, counted from 0).
+    """One slice: a file, or one frame of a multi-frame file or one `tile` of a mosaic (`number`, counted from 0).
 
     position: LPS mm of the centre of the first pixel; orientation: LPS cosines of the direction in which columns
     grow, then rows; pixel_spacing: mm between rows, then between columns. None where the header gives none.
@@ -109,6 +120,17 @@ class Frame:
     image_type: tuple[str, ...] = ()
     marks: dict[str, Any] = field(default_factory=dict)
     problem: Reason | None = None
+    tile: Tile | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the slice."""
+        return self.format.rows if self.tile is None else self.tile.rows
+
+    @property
+    def columns(self) -> int:
+        """Columns of the slice."""
+        return self.format.columns if self.tile is None else self.tile.columns
 
 
 def is_image(header: Header) -> bool:

@@ -147,7 +147,7 @@ def _affine_ras(
     lps[:3, 1] = -directions[1] * between_rows
     lps[:3, 2] = step
     # j = 0 is the last DICOM row
-    lps[:3, 3] = origin + directions[1] * between_rows * (frame.format.rows - 1)
+    lps[:3, 3] = origin + directions[1] * between_rows * (frame.rows - 1)
     return geometry.swap_ras_lps(lps)
 
 

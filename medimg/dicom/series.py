@@ -91,7 +91,7 @@ def _sound_frames(frames: Sequence[Frame], result: SeriesResult) -> list[Frame]:
 
 
 def _size(frame: Frame) -> tuple[int, int]:
-    return (frame.format.rows, frame.format.columns)
+    return (frame.rows, frame.columns)
 
 
 def _parts(frames: list[Frame], reader: PixelReader, result: SeriesResult) -> list[Part]:

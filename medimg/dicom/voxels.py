@@ -29,10 +29,9 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
     for a CT whose unsigned values come without rescaling.
     """
     frames = stack.frames
-    form = frames[0].format
     _check_rescale(frames, modality)
-    integral = all(_is_integral(frame) for frame in frames)
-    slices: NDArray[Any] = np.empty((len(frames), form.rows, form.columns), dtype=np.int16 if integral else np.float32)
+    dtype = np.int16 if all(_is_integral(frame) for frame in frames) else np.float32
+    slices: NDArray[Any] = np.empty((len(frames), frames[0].rows, frames[0].columns), dtype)
     for k, frame in enumerate(frames):
         words = reader.words(frame)
         stored = stored_values(words, frame.format)

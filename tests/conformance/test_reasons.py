@@ -158,13 +158,13 @@ def test_a_deflated_bomb_is_not_inflated(phantom, positions, monkeypatch):
     assert skip.reason is Reason.TOO_LARGE
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(30))
 def test_mutated_files_never_crash_the_reader(phantom, positions, seed):
     rng = np.random.default_rng(seed)
     paths = phantom.slices(positions(4))
     for path in paths:
         data = bytearray(path.read_bytes())
-        for index in rng.integers(132, len(data), 12):
+        for index in rng.integers(0 if seed % 3 else 132, len(data), 12):
             data[index] = rng.integers(256)
         path.write_bytes(bytes(data))
     results = phantom.read()

@@ -6,9 +6,13 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
+from medimg.dicom.discover import discover
+from medimg.dicom.series import read_series
 from medimg.errors import Reason
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -306,3 +310,33 @@ def test_the_source_names_its_files_in_slice_order(phantom, positions):
     assert source.sha256 == again
     phantom.fresh().slices(positions(5, start=(-9, -4, -19)))
     assert phantom.read_one().volumes[0].source.sha256 != again
+
+
+def test_a_dicomdir_medium_is_read_by_its_files(phantom, world_error, positions, tmp_path):
+    medium = FileSet()
+    for path in phantom.slices(positions(4)):
+        dataset = pydicom.dcmread(path)
+        dataset.PatientID, dataset.PatientName, dataset.StudyID = "1", "a", "1"
+        dataset.StudyDate, dataset.StudyTime, dataset.AccessionNumber = "20200101", "1200", ""
+        medium.add(dataset)
+    medium.write(tmp_path / "medium")
+    found = discover(tmp_path / "medium")
+    (volume,) = read_series(*found.series).volumes
+    assert world_error(volume) == 0
+    assert [(skip.path.name, skip.reason) for skip in found.skipped] == [("DICOMDIR", Reason.NOT_AN_IMAGE)]
+
+
+def test_stations_side_by_side_become_volumes(phantom, world_error, positions):
+    for z in (-20, 200):
+        phantom.slices(positions(4, step=(0, 3, 0), start=(-9, -4, z)), orientation=CORONAL)
+    volumes = phantom.read_one().volumes
+    assert [volume.shape[2] for volume in volumes] == [4, 4]
+    assert max(map(world_error, volumes)) == 0
+
+
+def test_frames_of_reference_are_not_mixed(phantom, world_error, positions):
+    phantom.slices(positions(4))
+    moved = positions(4, start=(-9, -4, -8))
+    phantom.slices(moved, edit=lambda dataset, _number: setattr(dataset, "FrameOfReferenceUID", "2.25.99"))
+    volumes = phantom.read_one().volumes
+    assert [volume.source.frame_of_reference_uid for volume in volumes] == ["2.25.6", "2.25.99"]
