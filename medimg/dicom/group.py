@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,10 +87,10 @@ def _fits(first: Frame, other: Frame) -> bool:
         return False
     if (first.rows, first.columns) != (other.rows, other.columns):
         return False
-    return bool(
-        np.allclose(first.orientation or (), other.orientation or (), rtol=0, atol=ORIENTATION_TOLERANCE)
-        and np.allclose(first.pixel_spacing or (), other.pixel_spacing or (), rtol=SPACING_TOLERANCE, atol=0)
-    )
+    cosines = zip(first.orientation or (), other.orientation or (), strict=True)
+    spacings = zip(first.pixel_spacing or (), other.pixel_spacing or (), strict=True)
+    same_orientation = all(abs(a - b) <= ORIENTATION_TOLERANCE for a, b in cosines)
+    return same_orientation and all(abs(a - b) <= SPACING_TOLERANCE * a for a, b in spacings)
 
 
 def _told_apart(part: Part) -> list[Part]:
@@ -205,7 +206,7 @@ def _runs(part: Part) -> list[Part]:
     distinct = gaps[gaps > SAME_POSITION_MM]
     if not len(distinct):
         return [part]
-    limit = max(GAP_MM, GAP_SPACINGS * float(np.median(distinct)))
+    limit = max(GAP_MM, GAP_SPACINGS * statistics.median(distinct.tolist()))
     runs = np.split(order, np.flatnonzero(gaps > limit) + 1)
     if len(runs) == 1:
         return [part]

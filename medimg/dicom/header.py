@@ -61,6 +61,9 @@ VALUE_MARKS = (
 ORDER_MARKS = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "TriggerTime", "InstanceNumber")
 """Headers whose order may tell apart repeats in time when no value does; never used for geometry."""
 
+TEXT_MARKS = ("ImageType", "ComplexImageComponent", "ConvolutionKernel")
+"""Marks that are words; the others are numbers, times (HHMMSS.ffffff) included."""
+
 MAX_FRAME_PIXELS = 1 << 26
 """8192 x 8192, above any tomographic slice: a larger claim in a compressed file is refused unread."""
 
@@ -224,7 +227,3 @@ def marks_of(dataset: Dataset) -> dict[str, Any]:
         if values:
             marks[keyword] = values if len(values) > 1 else values[0]
     return marks
-
-
-TEXT_MARKS = ("ImageType", "ComplexImageComponent", "ConvolutionKernel")
-"""Marks that are words; the others are numbers, times (HHMMSS.ffffff) included."""

@@ -6,6 +6,7 @@ numbers and slice locations lie too often.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ def _check_spacing(frames: Sequence[Frame], depth: NDArray[np.float64]) -> None:
         raise _error(Reason.DUPLICATE_POSITION, detail, frames)
     if is_even(depth):
         return
-    spacing = float(np.median(gaps[gaps < 1.5 * gaps.min()]))
+    spacing = statistics.median(gaps[gaps < 1.5 * gaps.min()].tolist())
     steps = gaps / spacing
     missing = np.round(steps) - 1
     widest = int(np.argmax(gaps))

@@ -36,6 +36,8 @@ ADVICE = {
     Reason.TOO_LARGE: "copy the files again",
     Reason.SINGLE_SLICE: "a volume needs at least two slices",
     Reason.LOCALIZER: "choose the series it was planned for",
+    Reason.SECONDARY_CAPTURE: "a picture of a screen has no geometry; choose the scan itself",
+    Reason.COLOUR: "colour pictures are no scan; choose the scan itself",
     Reason.UNSUPPORTED_KIND: "export single-frame or enhanced images",
     Reason.NO_RESCALE: "export the original images",
 }

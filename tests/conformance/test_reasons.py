@@ -158,6 +158,19 @@ def test_a_deflated_bomb_is_not_inflated(phantom, positions, monkeypatch):
     assert skip.reason is Reason.TOO_LARGE
 
 
+def test_sequences_nested_thousands_deep_cost_one_file_and_no_crash(phantom, positions):
+    paths = phantom.slices(positions(4))
+    depth = 3000
+    opened = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    closed = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    data = paths[0].read_bytes()
+    start = data.index(b"\x08\x00\x08\x00CS")
+    paths[0].write_bytes(data[:start] + opened * depth + closed * depth + data[start:])
+    found = discover(phantom.folder)
+    assert [(skip.path, skip.reason) for skip in found.skipped] == [(paths[0], Reason.UNREADABLE)]
+    assert len(found.series[0].frames) == 3
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_mutated_files_never_crash_the_reader(phantom, positions, seed):
     rng = np.random.default_rng(seed)
