@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-from medimg.study import MR_ROLE_ALIASES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -39,13 +37,22 @@ def engine_options(command: Command) -> Command:
     return command
 
 
-class VolumeArgument(click.ParamType):
+if TYPE_CHECKING:
+    RoleAndPath = click.ParamType[tuple[str | None, Path]]
+else:
+    RoleAndPath = click.ParamType  # older click has it without type parameters
+
+
+class VolumeArgument(RoleAndPath):
     """PATH or role=PATH, as (role or None, Path). The path must exist."""
 
     name = "[role=]path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str | None, Path]:
         """Split off a role where there is one; a path that itself holds "=" is taken as a path."""
+        # here, not above: it costs numpy, which no --help needs
+        from medimg.study import MR_ROLE_ALIASES
+
         role, separator, rest = str(value).partition("=")
         if not separator or Path(value).exists():
             role, rest = "", str(value)
