@@ -6,10 +6,17 @@ import random
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
-from pydicom.fileset import FileSet
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+)
 
 from medimg.dicom.discover import discover
 from medimg.dicom.series import read_series
@@ -312,15 +319,20 @@ def test_the_source_names_its_files_in_slice_order(phantom, positions):
     assert phantom.read_one().volumes[0].source.sha256 != again
 
 
-def test_a_dicomdir_medium_is_read_by_its_files(phantom, world_error, positions, tmp_path):
-    medium = FileSet()
-    for path in phantom.slices(positions(4)):
-        dataset = pydicom.dcmread(path)
-        dataset.PatientID, dataset.PatientName, dataset.StudyID = "1", "a", "1"
-        dataset.StudyDate, dataset.StudyTime, dataset.AccessionNumber = "20200101", "1200", ""
-        medium.add(dataset)
-    medium.write(tmp_path / "medium")
-    found = discover(tmp_path / "medium")
+def test_a_dicomdir_medium_is_read_by_its_files(phantom, world_error, positions):
+    paths = phantom.slices(positions(4), subfolder="DICOM/ST0/SE0")
+    directory = Dataset()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = "2.25.50"
+    directory.FileSetID = "MEDIUM"
+    record = Dataset()
+    record.DirectoryRecordType = "IMAGE"
+    record.ReferencedFileID = ["DICOM", "ST0", "SE0", paths[0].name]
+    directory.DirectoryRecordSequence = Sequence([record])
+    directory.save_as(phantom.folder / "DICOMDIR", enforce_file_format=True)
+    found = discover(phantom.folder)
     (volume,) = read_series(*found.series).volumes
     assert world_error(volume) == 0
     assert [(skip.path.name, skip.reason) for skip in found.skipped] == [("DICOMDIR", Reason.NOT_AN_IMAGE)]
