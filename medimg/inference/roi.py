@@ -7,6 +7,7 @@ inside the body -> closing (nodules and vessels at the pleura) -> filled -> dila
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ BODY_OPENING_MM = 6.0
 """Table shells are thinner than this, the chest wall is not."""
 
 CLOSING_MM = 10.0
-"""Brings back vessels, hila and nodules at the pleura up to about 20 mm."""
+"""Brings back vessels, hila and nodules at the pleura up to about 15 mm; see `distance_mm` for larger ones."""
 
 DILATION_MM = 2.0
 """The pleura itself, where nodules sit, belongs to the region."""
@@ -66,11 +67,20 @@ class LungRegion:
 
     def contains(self, points_ras: ArrayLike) -> Mask:
         """Whether points (..., 3) in RAS mm lie in the mask; (...) bool."""
+        return np.asarray(self.distance_mm(points_ras) == 0)
+
+    def distance_mm(self, points_ras: ArrayLike) -> NDArray[np.float64]:
+        """How far points (..., 3) in RAS mm lie outside the mask; (...) mm, 0 inside, inf outside the grid."""
         voxels = np.rint(geometry.to_voxel(self.affine_ras, points_ras)).astype(np.int64)
         shape = np.array(self.mask.shape)
         inside = ((voxels >= 0) & (voxels < shape)).all(axis=-1)
         i, j, k = np.moveaxis(np.clip(voxels, 0, shape - 1), -1, 0)
-        return np.asarray(inside & self.mask[i, j, k])
+        return np.where(inside, self._outside_mm[i, j, k], np.inf)
+
+    @cached_property
+    def _outside_mm(self) -> NDArray[np.float32]:
+        spacing = geometry.spacing_mm(self.affine_ras)
+        return np.asarray(ndimage.distance_transform_edt(~self.mask, sampling=spacing), dtype=np.float32)
 
 
 def lungs(volume: Volume) -> LungRegion | None:
@@ -138,8 +148,8 @@ def _body(hu: NDArray[np.float32], spacing: NDArray[np.float64], axial: int) -> 
     """The patient's outline: thick tissue, filled in every axial slice."""
     tissue = hu > AIR_BELOW_HU
     size = [1 if axis == axial else 2 * round(BODY_OPENING_MM / 2 / spacing[axis]) + 1 for axis in range(3)]
-    opened = ndimage.maximum_filter(ndimage.minimum_filter(tissue, size), size)
-    return _fill(opened, axial)
+    opened = np.asarray(ndimage.maximum_filter(ndimage.minimum_filter(tissue, size), size))
+    return opened | _without_border(~opened, axial)
 
 
 def _fill(mask: Mask, axial: int) -> Mask:

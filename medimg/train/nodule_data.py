@@ -42,7 +42,7 @@ MIN_CORRELATION = 0.9
 """A crop is found in its own scan when it correlates better than this."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Crop:
     """One nodule at the centre of its crop: hu and mask (A, B, C); centre in voxels; diameter of equal volume."""
 
@@ -54,7 +54,7 @@ class Crop:
     texture: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scan:
     """One lung region. lung: bool mask on the same grid. nodules: (N, 4) centre voxel and diameter; ignore: (M, 4)
     centre voxel and radius, where the truth is not known."""
@@ -201,7 +201,7 @@ def _excluded_marks(data: Path, name: str, affine_ras: geometry.Affine) -> NDArr
 def _apart(ignore: NDArray[np.float64], nodules: NDArray[np.float64]) -> NDArray[np.float64]:
     """Marks that are not one of the nodules themselves."""
     gaps = np.linalg.norm(ignore[:, None, :3] - nodules[None, :, :3], axis=2) - nodules[None, :, 3] / 2
-    return ignore[(gaps > 0).all(axis=1)]
+    return np.asarray(ignore[(gaps > 0).all(axis=1)])
 
 
 def _moved(table: NDArray[np.float64], start: tuple[int, int, int]) -> NDArray[np.float64]:

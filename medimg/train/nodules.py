@@ -1,4 +1,4 @@
-"""The lung nodule detector's training task: batches, CenterNet loss, validation on held-out patients, hard negatives."""
+"""The lung nodule detector's training task: batches, CenterNet loss, held-out validation, hard negatives."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from medimg.errors import TrainingError
 from medimg.inference.detect import Candidates, cell_to_voxel, peaks
 from medimg.train import nodule_patches as patches
 from medimg.train.nodule_augment import augmented, normalised
+from medimg.train.nodule_canvas import SIZE, Patch, Rng, Truth, Vector
 from medimg.train.nodule_data import Crop, Scan, draw_phantoms, load_crops, load_scans
 
 STRIDE = 2
 """Input voxels per cell of the heat map."""
 
-KINDS: dict[str, Callable[[patches.Sources, patches.Rng], patches.Patch]] = {
+KINDS: dict[str, Callable[[patches.Sources, Rng], Patch]] = {
     "embedded": patches.embedded,
     "negative": patches.negative_embedded,
     "pasted": patches.pasted,
@@ -65,7 +66,8 @@ class NoduleTask:
 
     data: folder laid out as `nodule_data` says. holdout: patients that are in no set at all. validation: how many
     further crops are kept for validation, drawn by `seed`. validation_scan: the scan whose upper `validation_part`
-    (along the patient) only measures false positives. phantoms: how many analytic chests are drawn. mix: share of each kind of patch.
+    (along the patient) only measures false positives. phantoms: how many analytic chests are drawn. mix: share of
+    each kind of patch.
     """
 
     def __init__(
@@ -147,16 +149,14 @@ class NoduleTask:
     def _set_mined(self, points: NDArray[np.float64]) -> None:
         self.sources = replace(self.sources, mined=points)
 
-    def _sample(self, rng: patches.Rng) -> dict[str, Tensor]:
+    def _sample(self, rng: Rng) -> dict[str, Tensor]:
         kind = list(KINDS)[int(rng.choice(len(KINDS), p=self.shares))]
         patch = KINDS[kind](self.sources, rng)
         return {"image": normalised(augmented(patch.image, rng))[None], **targets(patch.truth)}
 
     def _hit(self, network: nn.Module, crop: Crop) -> tuple[float, float]:
         """Probability of the strongest candidate within the nodule's radius, and its relative diameter error."""
-        pad = [p for n in reversed(crop.hu.shape) for p in (0, patches.SIZE - n)]
-        image = functional.pad(torch.from_numpy(crop.hu.astype(np.float32))[None, None], pad, "replicate")
-        found = _candidates(network, image[0, 0], MINED_THRESHOLD)
+        found = _candidates(network, torch.from_numpy(crop.hu.astype(np.float32)), MINED_THRESHOLD)
         near = np.linalg.norm(found.voxels - crop.centre, axis=1) < crop.diameter_mm / 2
         if not near.any():
             return 0.0, float("nan")
@@ -177,14 +177,14 @@ class NoduleTask:
         return Candidates(voxels, found.probability, found.diameter_mm).select(wrong)
 
 
-def targets(truth: patches.Truth) -> dict[str, Tensor]:
+def targets(truth: Truth) -> dict[str, Tensor]:
     """heat, log_diameter and known, each (S/2, S/2, S/2), of one patch."""
-    cells = patches.SIZE // STRIDE
+    cells = SIZE // STRIDE
     axis = cell_to_voxel(np.arange(cells, dtype=np.float64), STRIDE)
     heat, known = np.zeros((cells,) * 3), np.ones((cells,) * 3)
     log_diameter = np.zeros((cells,) * 3)
 
-    def squared(centre: patches.Vector) -> NDArray[np.float64]:
+    def squared(centre: Vector) -> NDArray[np.float64]:
         x, y, z = ((axis - c) ** 2 for c in centre)
         return np.asarray(x[:, None, None] + y[None, :, None] + z[None, None, :])
 
@@ -212,11 +212,14 @@ def _candidates(network: nn.Module, hu: Tensor, threshold: float) -> Candidates:
 
     def predict(windows: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            return network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
+            output: Tensor = network(windows.contiguous(memory_format=torch.channels_last_3d))
+        return output.float()
 
     window = [min(w, n) for w, n in zip(WINDOW, image.shape[2:], strict=True)]
     with torch.no_grad():
-        output = sliding_window_inference(image.to(device), window, 1, predict, OVERLAP, mode="gaussian")
+        output = torch.as_tensor(
+            sliding_window_inference(image.to(device), window, 1, predict, OVERLAP, mode="gaussian")
+        )
     return peaks(torch.sigmoid(output[0, 0]), output[0, 1], STRIDE, threshold)
 
 
