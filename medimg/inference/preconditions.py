@@ -35,7 +35,7 @@ def check_scan(pipeline: Pipeline, volumes: Mapping[str, Volume]) -> list[str]:
             _require_hounsfield(pipeline, volume)
     if len(volumes) > 1:
         require_one_grid(list(volumes.values()))
-    if "brain" in pipeline.options("infer").get("requires", ()):
+    if "skull_stripped" in pipeline.options("infer").get("requires", ()):
         _require_skull_stripped(volumes)
     return [warning for volume in volumes.values() for warning in _slice_warnings(volume)][:1]
 

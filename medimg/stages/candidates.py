@@ -99,37 +99,39 @@ def _from_file(path: Path, role: str | None) -> Candidate:
             "for DICOM name the folder that holds the series",
             [path],
         )
-    volume = _with_sidecar(nifti.read_volume(path))
-    named = role or role_of_name(nifti.stem(path)) or role_of_description(volume.description)
-    modality = volume.modality or modality_of_voxels(volume) or ("MR" if named in MR_ROLE_ALIASES.values() else None)
+    sidecar = _read_sidecar(path)
+    volume = _identified(nifti.read_volume(path), sidecar)
+    told = role or sidecar.get("role") or role_of_name(nifti.stem(path)) or role_of_description(volume.description)
+    modality = volume.modality or modality_of_voxels(volume) or ("MR" if told in MR_ROLE_ALIASES.values() else None)
     volume = replace(volume, modality=modality)
     return Candidate(
         path=path,
         description=volume.description,
         modality=modality,
-        role=named,
+        role=told,
         read=lambda: [volume],
         series_uid=volume.source.series_uid,
         volume=volume,
     )
 
 
-def _with_sidecar(volume: Volume) -> Volume:
-    """Take modality and identity from the JSON `medimg preprocess` writes beside a volume, where there is one."""
-    sidecar = volume.source.path.with_name(nifti.stem(volume.source.path) + ".json")
-    if not sidecar.is_file():
-        return volume
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    """The JSON beside a volume, as `medimg preprocess` and BIDS write it; {} where there is none to be read."""
     try:
-        document = json.loads(sidecar.read_text(encoding="utf-8"))
-    except ValueError:
-        return volume
-    if not isinstance(document, dict):
-        return volume
+        document = json.loads(path.with_name(nifti.stem(path) + ".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _identified(volume: Volume, sidecar: dict[str, Any]) -> Volume:
+    """The volume with what its sidecar knows of modality, description and identity."""
     keys = ("study_uid", "series_uid", "frame_of_reference_uid")
-    source = replace(volume.source, **{key: document[key] for key in keys if isinstance(document.get(key), str)})
+    origin = sidecar["source"] if isinstance(sidecar.get("source"), dict) else sidecar
+    source = replace(volume.source, **{key: origin[key] for key in keys if isinstance(origin.get(key), str)})
     # BIDS sidecars say Modality and SeriesDescription
-    modality = document.get("modality") or document.get("Modality")
-    description = document.get("description") or document.get("SeriesDescription") or volume.description
+    modality = sidecar.get("modality") or sidecar.get("Modality")
+    description = sidecar.get("description") or sidecar.get("SeriesDescription") or volume.description
     return replace(volume, source=source, modality=modality, description=str(description))
 
 

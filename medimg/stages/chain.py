@@ -41,7 +41,7 @@ def run_chain(
         case = open_case(selection, clock)
     for stage in selection.pipeline.stages:
         if stage.name == "preprocess" and stage.options.get("save"):
-            save_volumes(list(case.volumes.values()), output / "preprocessed")
+            save_volumes(case.volumes, output / "preprocessed")
         elif stage.name == "infer":
             infer(case, stage.options, engine, progress)
         elif stage.name == "measure":

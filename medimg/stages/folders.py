@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medimg.errors import PipelineError, UsageError
 from medimg.pipeline import Pipeline, load_pipeline
-from medimg.report.writers import read_report
+from medimg.report.read import read_report
 from medimg.results import Report
 from medimg.stages.candidates import find_candidates
 from medimg.stages.case import Case

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from medimg import files, geometry
 from medimg.dicom.discover import SeriesHeaders, Skipped, discover
 from medimg.dicom.series import SeriesResult, read_series
 from medimg.errors import InputError, Reason
-from medimg.nifti import write_nifti
+from medimg.nifti import stem, write_nifti
 from medimg.progress import Progress, silent
 from medimg.results import MANIFEST_SCHEMA
+from medimg.stages.candidates import SELECTION_FILE, Candidate, find_candidates, role_of_name
 from medimg.study import Volume
 
 SIDECAR_SCHEMA = "medimg.volume/1"
@@ -55,11 +57,14 @@ class Manifest:
 def preprocess_folder(root: Path, output: Path, progress: Progress | None = None) -> Manifest:
     """Convert every series under `root`; write `<name>.nii.gz`, `<name>.json` and manifest.json into `output`.
 
+    A `root` that `medimg select` left gives what was chosen, and nothing else.
     One series is in memory at a time. The manifest is written whatever happens to single series.
     Raises OutputError, and InputError (not_dicom) when the folder holds no DICOM image.
     """
     listen = progress or silent
     files.output_folder(output)
+    if (root / SELECTION_FILE).is_file():
+        return _preprocess_selection(root, output, listen)
     discovery = discover(root, listen)
     manifest = Manifest(root, skipped=discovery.skipped)
     try:
@@ -73,6 +78,51 @@ def preprocess_folder(root: Path, output: Path, progress: Progress | None = None
         message = f"{root} holds no DICOM image ({count} other files); name a folder that holds the scan's DICOM files"
         raise InputError(Reason.NOT_DICOM, message, [root])
     return manifest
+
+
+def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
+    """Write volumes already in memory (role -> Volume) as `preprocess_folder` would; the manifest's path.
+
+    What a chain's preprocess stage does with `save: true`.
+    """
+    files.output_folder(output)
+    manifest = Manifest(output)
+    for role, volume in volumes.items():
+        manifest.series.append(_convert_volume(volume, output / f"{role}.nii.gz", role))
+    files.write_json(output / MANIFEST_NAME, manifest.to_dict())
+    return output / MANIFEST_NAME
+
+
+def _preprocess_selection(root: Path, output: Path, listen: Progress) -> Manifest:
+    manifest = Manifest(root)
+    chosen = find_candidates(root)
+    try:
+        for done, candidate in enumerate(chosen, start=1):
+            manifest.series.append(_convert_chosen(candidate, output))
+            listen("series", done, len(chosen))
+    finally:
+        files.write_json(output / MANIFEST_NAME, manifest.to_dict())
+    return manifest
+
+
+def _convert_chosen(candidate: Candidate, output: Path) -> dict[str, Any]:
+    """A chosen series as `_convert` does it; a chosen volume file is written again with its sidecar."""
+    if candidate.headers is not None:
+        return _convert(candidate.headers, candidate.path, output, candidate.role)
+    (volume,) = candidate.read()
+    name = stem(candidate.path)
+    if candidate.role is not None and role_of_name(name) != candidate.role:
+        name = f"{name}_{candidate.role}"  # two roles may come from files of one name
+    return _convert_volume(volume, output / f"{name}.nii.gz", candidate.role)
+
+
+def _convert_volume(volume: Volume, path: Path, role: str | None) -> dict[str, Any]:
+    """Write a volume that is in memory already; its manifest entry."""
+    source = volume.source
+    written = _write(volume, source.path, path, role)
+    uids = (source.study_uid or "", source.series_uid or "")
+    result = SeriesResult(*uids, modality=volume.modality or "", description=volume.description)
+    return _entry(result, [written], source.path)
 
 
 def relative(path: Path, root: Path) -> str:
@@ -91,14 +141,14 @@ def file_stem(headers: SeriesHeaders) -> str:
     return f"{number}{slug}_{digest}"
 
 
-def _convert(headers: SeriesHeaders, root: Path, output: Path) -> dict[str, Any]:
+def _convert(headers: SeriesHeaders, root: Path, output: Path, role: str | None = None) -> dict[str, Any]:
     """Read one series, write its volumes and sidecars; its manifest entry."""
     result = read_series(headers)
-    stem = file_stem(headers)
+    name_of_series = file_stem(headers)
     volumes = []
     for number, volume in enumerate(result.volumes, start=1):
-        name = f"{stem}_{number}" if len(result.volumes) > 1 else stem
-        volumes.append(_write(volume, root, output / f"{name}.nii.gz"))
+        name = f"{name_of_series}_{number}" if len(result.volumes) > 1 else name_of_series
+        volumes.append(_write(volume, root, output / f"{name}.nii.gz", role))
     return _entry(result, volumes, root)
 
 
@@ -118,7 +168,7 @@ def _entry(result: SeriesResult, volumes: list[dict[str, Any]], root: Path) -> d
     }
 
 
-def _write(volume: Volume, root: Path, path: Path) -> dict[str, Any]:
+def _write(volume: Volume, root: Path, path: Path, role: str | None) -> dict[str, Any]:
     """Write one volume and its sidecar; the manifest's words about it."""
     write_nifti(path, volume.array, volume.affine_ras, description=f"medimg {medimg.__version__}")
     summary = {
@@ -129,7 +179,8 @@ def _write(volume: Volume, root: Path, path: Path) -> dict[str, Any]:
         "files": len(volume.source.files),
         "resampled": False,
     }
-    files.write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), _sidecar(volume, summary, root, path))
+    sidecar = _sidecar(volume, {**summary, "role": role}, root, path)
+    files.write_json(path.with_name(stem(path) + ".json"), sidecar)
     return summary
 
 

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+
 from medimg import files
 from medimg.errors import OutputError
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from medimg import geometry
 
 OBLIQUE = np.array([[-0.7, 0.1, 0.0, 10.0], [0.1, 0.7, 0.3, -5.0], [0.0, -0.1, 2.4, 30.0], [0, 0, 0, 1.0]])

@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from medimg import nifti
 from medimg.errors import InputError, Reason
 

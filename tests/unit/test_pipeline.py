@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+
 from medimg.errors import PipelineError, UsageError
 from medimg.pipeline import find_pipelines, load_pipeline, read_pipeline
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from medimg import nifti
 from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
 from medimg.pipeline import Pipeline, PipelineInput, Stage

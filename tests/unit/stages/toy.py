@@ -1,0 +1,88 @@
+"""Toy pipelines whose networks are set by hand, so that what they must find is known exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from medimg import nifti
+
+STRIDE = 2
+LOG_DIAMETER = 2.0
+
+BUNDLE = {
+    "imports": ["$import torch"],
+    "preprocessing": {
+        "_target_": "Compose",
+        "transforms": [
+            {"_target_": "LoadImaged", "keys": "image"},
+            {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS", "labels": None},
+            {"_target_": "Spacingd", "keys": "image", "pixdim": [1.0, 1.0, 1.0], "padding_mode": "border"},
+        ],
+    },
+    "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [32, 32, 32], "overlap": 0.25},
+}
+
+
+def detector(folder: Path, **infer) -> Path:
+    """A pipeline that marks what is brighter than 0 HU on average over 2 x 2 x 2 mm."""
+    conv = {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 2, "kernel_size": STRIDE, "stride": STRIDE}
+    network = torch.nn.Conv3d(1, 2, STRIDE, stride=STRIDE)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([0.01, 0.0]).reshape(2, 1, 1, 1, 1).expand_as(network.weight) / STRIDE**3)
+        network.bias.copy_(torch.tensor([0.0, LOG_DIAMETER]))
+    options = {"threshold": 0.55, "roi": "lungs", "label": "nodule", **infer}
+    inputs = [{"role": "ct", "modality": "CT"}]
+    return _write(folder, "toy_detector", "detection", inputs, conv, network, [{"infer": options}, {"measure": {}}])
+
+
+def segmenter(folder: Path) -> Path:
+    """A pipeline whose one label is where the second of two channels is above 100."""
+    conv = {"_target_": "torch.nn.Conv3d", "in_channels": 2, "out_channels": 1, "kernel_size": 1}
+    network = torch.nn.Conv3d(2, 1, 1)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1, 1))
+        network.bias.fill_(-100.0)
+    infer = {"channels": ["WT"], "labels": {1: "tumour"}, "paint": {"WT": 1}, "requires": ["skull_stripped"]}
+    inputs = [{"role": "t1n", "modality": "MR"}, {"role": "t2f", "modality": "MR"}]
+    measure = {"label": "tumour", "groups": {"whole": [1]}, "min_volume_mm3": 10}
+    return _write(
+        folder, "toy_segmenter", "segmentation", inputs, conv, network, [{"infer": infer}, {"measure": measure}]
+    )
+
+
+def _write(folder, name, task, inputs, network_def, network, stages) -> Path:
+    configs, models = folder / "bundle" / "configs", folder / "bundle" / "models"
+    configs.mkdir(parents=True)
+    models.mkdir()
+    (configs / "inference.json").write_text(json.dumps({**BUNDLE, "network_def": network_def}))
+    torch.save(network.state_dict(), models / "model.pt")
+    head = {"schema": "medimg.pipeline/1", "name": name, "version": "0", "title": name, "task": task, "licence": "MIT"}
+    document = {**head, "inputs": inputs, "stages": [*stages, {"report": {}}]}
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(document))
+    return folder
+
+
+def distance_mm(shape, affine_ras, center_ras):
+    """Distance (I, J, K) of every voxel from a point in RAS mm."""
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1)
+    world = index @ affine_ras[:3, :3].T + affine_ras[:3, 3]
+    return np.linalg.norm(world - np.asarray(center_ras), axis=-1)
+
+
+def ball(shape, affine_ras, center_ras, radius_mm):
+    """Mask (I, J, K) of the voxels within `radius_mm` of a point in RAS mm."""
+    return distance_mm(shape, affine_ras, center_ras) <= radius_mm
+
+
+def chest_crop(path: Path, affine_ras, center_ras, shape=(48, 48, 40), radius_mm=5.0) -> np.ndarray:
+    """A crop of lung (-850 HU, some noise) with a bell of 400 HU, half as high at `radius_mm`; the mask inside that."""
+    distance = distance_mm(shape, affine_ras, center_ras)
+    bell = 0.5 ** ((distance / radius_mm) ** 2)
+    noise = np.random.default_rng(0).normal(0, 10, shape)
+    nifti.write_nifti(path, (-850 + 1250 * bell + noise).astype(np.int16), affine_ras)
+    return distance <= radius_mm
