@@ -127,7 +127,7 @@ def test_without_scans_an_earlier_preview_is_shown_again(detection, chest, tmp_p
     before = (tmp_path / "preview.png").read_bytes()
     write_report(read_report(tmp_path), {}, tmp_path)
     assert (tmp_path / "preview.png").read_bytes() == before
-    assert "data:image/png" in (tmp_path / "report.html").read_text()
+    assert "data:image/png" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_file_in_the_way_of_the_folder_is_an_output_error(detection, tmp_path):
