@@ -126,7 +126,8 @@ class NoduleTask:
             result[f"sensitivity_{rate:g}"] = float(np.mean(np.array(hits) > threshold))
             result[f"threshold_{rate:g}"] = threshold
         result["mean_probability"] = float(np.mean(hits))
-        result["diameter_error"] = float(np.nanmedian(errors))
+        if any(hits):
+            result["diameter_error"] = float(np.nanmedian(errors))
         result["score"] = float(np.mean([result[f"sensitivity_{rate:g}"] for rate in RATES]))
         return result
 
