@@ -26,6 +26,9 @@ MR_ROLE_ALIASES: dict[str, str] = {
 }
 """Lower-case file-name suffix -> role. BraTS 2023+, BraTS <= 2021 and BIDS spellings."""
 
+CT_AIR_HU = -300.0
+"""Every CT in HU with lung or air in it reaches below this (lung -950..-600, air -1000 HU); no MR, PET or mask does."""
+
 
 @dataclass(frozen=True)
 class Source:

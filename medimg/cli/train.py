@@ -29,7 +29,9 @@ Example:
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of training cases.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of this run.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, help="Processor threads; 0 is the configuration's choice.")
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Processor threads; 0 is the configuration's choice."
+)
 def command(name: str, config_path: Path | None, data: Path, output: Path, device: str, threads: int) -> None:
     """Train a pipeline's network; call again with the same -o to resume.
 

@@ -9,14 +9,11 @@ import numpy as np
 from medimg.errors import Reason, UnsuitableScanError
 from medimg.inference.prepare import require_one_grid
 from medimg.pipeline import Pipeline
-from medimg.study import Volume
+from medimg.study import CT_AIR_HU, Volume
 
 SKULL_STRIPPED_MIN_ZERO_SHARE = 0.10
 """A skull-stripped brain leaves at least a tenth of any box around it at exactly 0 (25-60 % in shared/data/brain,
 cropped to the brain); a whole head has its background noise or skin there."""
-
-CT_RANGE_HU = (-300.0, 5000.0)
-"""A CT in HU reaches below the first (air, lung) and not far above the second (metal)."""
 
 MAX_SLICE_MM = {"CT": 5.0, "MR": 7.0}
 """Thicker slices than the models were trained or augmented with: results are given with a warning."""
@@ -41,15 +38,13 @@ def check_scan(pipeline: Pipeline, volumes: Mapping[str, Volume]) -> list[str]:
 
 
 def _require_hounsfield(pipeline: Pipeline, volume: Volume) -> None:
-    low, high = float(volume.array.min()), float(volume.array.max())
-    if low > CT_RANGE_HU[0]:
+    low = float(volume.array.min())
+    if low > CT_AIR_HU:
         raise UnsuitableScanError(
             Reason.WRONG_MODALITY,
-            f"{volume.source.path} holds no value under {CT_RANGE_HU[0]:g} (its lowest is {low:g}): "
+            f"{volume.source.path} holds no value under {CT_AIR_HU:g} (its lowest is {low:g}): "
             f"not a chest CT in HU, which {pipeline.name} takes; choose another pipeline or convert to HU",
         )
-    if high > CT_RANGE_HU[1] * 10:
-        raise UnsuitableScanError(Reason.WRONG_MODALITY, f"{volume.source.path} reaches {high:g}: not HU; rescale it")
 
 
 def _require_skull_stripped(volumes: Mapping[str, Volume]) -> None:

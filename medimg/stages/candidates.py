@@ -14,14 +14,11 @@ from medimg.dicom.discover import SeriesHeaders, discover
 from medimg.dicom.series import read_series
 from medimg.errors import InputError, Reason, UsageError
 from medimg.results import MANIFEST_SCHEMA
-from medimg.study import MR_ROLE_ALIASES, Volume
+from medimg.study import CT_AIR_HU, MR_ROLE_ALIASES, Volume
 
 SELECTION_FILE = "selection.json"
 SELECTION_SCHEMA = "medimg.selection/1"
 MANIFEST_FILE = "manifest.json"
-
-CT_AIR_HU = -300.0
-"""No MR, PET or mask has values this low; every CT in HU with air or lung in it has."""
 
 LABEL_MAP_NAME = re.compile(r"(^|[_\-.])(seg|dseg|label|labels|mask|segmentation)$", re.IGNORECASE)
 """File stems of segmentations that lie beside the scans of a case folder."""

@@ -8,10 +8,8 @@ from typing import Any
 import torch
 
 from medimg.bundle import load_bundle
-from medimg.errors import PipelineError
 from medimg.inference.device import Device, choose_device
 from medimg.inference.preconditions import check_scan
-from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.stages.case import Case
 
@@ -66,10 +64,3 @@ def _segment(case: Case, options: dict[str, Any], device: Device, progress: Prog
 
 
 RUNNERS = {"detection": _detect, "segmentation": _segment}
-
-
-def default_options(pipeline: Pipeline) -> dict[str, Any]:
-    """Options of the pipeline's own infer stage. Raises PipelineError when it has none."""
-    if all(stage.name != "infer" for stage in pipeline.stages):
-        raise PipelineError(f"{pipeline.folder}: pipeline {pipeline.name} has no infer stage")
-    return pipeline.options("infer")

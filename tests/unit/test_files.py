@@ -1,7 +1,6 @@
 """Atomic writes: whole or not at all."""
 
 import json
-import os
 
 import pytest
 
@@ -9,26 +8,35 @@ from medimg import files
 from medimg.errors import OutputError
 
 
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
 def test_a_write_is_whole_and_leaves_nothing_beside_it(tmp_path):
     files.write_json(tmp_path / "deep" / "a.json", {"x": 1})
     assert json.loads((tmp_path / "deep" / "a.json").read_text()) == {"x": 1}
-    assert os.listdir(tmp_path / "deep") == ["a.json"]
+    assert names(tmp_path / "deep") == ["a.json"]
 
 
 def test_a_failed_write_keeps_the_old_file_and_no_temporary(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def half_written():
+        with files.atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_written()
     assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert names(tmp_path) == ["a.txt"]
 
 
 def test_json_refuses_numbers_that_are_not_json(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
@@ -39,7 +47,7 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
 
 def test_writing_below_a_file_says_where_and_what_to_do(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write .*choose another folder"):
+    with pytest.raises(OutputError, match=r"cannot write .*choose another folder"):
         files.write_text(tmp_path / "file" / "a.txt", "x")
 
 

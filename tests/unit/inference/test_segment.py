@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from medimg import geometry
 from medimg.errors import PipelineError
 from medimg.inference.resample import labels_on_grid
 from medimg.inference.segment import SegmentOptions, painted
+
+HALF_VOXEL_MM = 0.6
 
 OPTIONS = {
     "channels": ["TC", "WT", "ET"],
@@ -70,7 +73,9 @@ def test_labels_keep_their_place_and_volume_on_a_finer_oblique_grid():
     turned[:3, 3] = [10, -20, 0]
     moved = labels_on_grid(blob(), affine, (70, 70, 50), turned)
     centre = geometry.to_world(affine, np.argwhere(blob())).mean(axis=0)
-    assert np.allclose(geometry.to_world(turned, np.argwhere(moved)).mean(axis=0), centre, atol=0.6)  # half a voxel of rounding
+    assert np.allclose(
+        geometry.to_world(turned, np.argwhere(moved)).mean(axis=0), centre, atol=0.6
+    )  # half a voxel of rounding
     assert np.count_nonzero(moved) == pytest.approx(8 * np.count_nonzero(blob()), rel=0.03)
 
 

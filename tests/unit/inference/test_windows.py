@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from medimg.inference.device import Device
-from medimg.inference.windows import fitted_window, stitched_output
 from monai.inferers import SlidingWindowInferer
 from torch import nn
+
+from medimg.inference.device import Device
+from medimg.inference.windows import fitted_window, stitched_output
 
 FP32 = Device(torch.device("cpu"), "fp32", "test")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import toy
 
 from medimg import nifti
 from medimg.errors import OutputError, Reason, UnsuitableScanError
@@ -20,10 +19,6 @@ from medimg.stages.measure import measure
 from medimg.stages.preprocess import preprocess_folder
 from medimg.stages.render import render
 from medimg.stages.select import select, write_selection
-
-_spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 CENTER_RAS = np.array([12.0, -7.0, 30.0])
 AXIAL = np.array([[-1.0, 0, 0, 40], [0, 1.0, 0, -30], [0, 0, 1.25, 5], [0, 0, 0, 1]])

@@ -6,11 +6,12 @@ import json
 
 import pytest
 import torch
+from torch import nn
+
 from medimg.errors import TrainingError
 from medimg.train import fit as fit_module
 from medimg.train.config import TrainConfig, read_config
 from medimg.train.fit import fit, learning_rate
-from torch import nn
 
 CPU = torch.device("cpu")
 
@@ -65,16 +66,16 @@ def test_training_lowers_the_loss(tmp_path):
 def test_a_run_stopped_on_the_way_ends_with_the_same_weights(tmp_path, monkeypatch):
     whole = fit(config(), network(), Doubling(3), tmp_path / "whole", device=CPU)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill_at_seven(config, state, device, step=fit_module._train_step):
         if state.step == 7:
-            raise Killed
+            raise KilledError
         return step(config, state, device)
 
     monkeypatch.setattr(fit_module, "_train_step", kill_at_seven)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(config(), network(), Doubling(3), tmp_path / "cut", device=CPU)
     monkeypatch.undo()
     resumed = fit(config(), network(), Doubling(3), tmp_path / "cut", device=CPU)
