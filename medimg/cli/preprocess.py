@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from medimg.cli.console import progress_bars
+from medimg.cli.console import print_table, progress_bars
 from medimg.cli.options import output_option
 
 if TYPE_CHECKING:
@@ -49,20 +48,8 @@ def command(context: click.Context, dicom_dir: Path, output: Path) -> None:
 
 
 def _show(manifest: Manifest) -> None:
-    """One row a series: on a terminal as a table, in a pipe separated by tabs."""
-    rows = [_row(entry) for entry in manifest.series]
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(*COLUMNS)
-        for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
-        Console().print(table)
-    else:
-        for row in (COLUMNS, *rows):
-            click.echo("\t".join(row))
+    """One row a series, and how many files belong to none."""
+    print_table(COLUMNS, [_row(entry) for entry in manifest.series])
     if manifest.skipped:
         click.echo(f"{len(manifest.skipped)} other files skipped; the manifest says why")
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from medimg import geometry
 from medimg.study import Volume
@@ -67,20 +68,25 @@ class LungRegion:
 
     def contains(self, points_ras: ArrayLike) -> Mask:
         """Whether points (..., 3) in RAS mm lie in the mask; (...) bool."""
-        return np.asarray(self.distance_mm(points_ras) == 0)
-
-    def distance_mm(self, points_ras: ArrayLike) -> NDArray[np.float64]:
-        """How far points (..., 3) in RAS mm lie outside the mask; (...) mm, 0 inside, inf outside the grid."""
         voxels = np.rint(geometry.to_voxel(self.affine_ras, points_ras)).astype(np.int64)
         shape = np.array(self.mask.shape)
         inside = ((voxels >= 0) & (voxels < shape)).all(axis=-1)
         i, j, k = np.moveaxis(np.clip(voxels, 0, shape - 1), -1, 0)
-        return np.where(inside, self._outside_mm[i, j, k], np.inf)
+        return np.asarray(inside & self.mask[i, j, k])
+
+    def distance_mm(self, points_ras: ArrayLike) -> NDArray[np.float64]:
+        """How far points (..., 3) in RAS mm lie outside the mask, to its nearest voxel's centre; (...), 0 inside.
+
+        For nodules at the pleura and the hilum that are too large for the mask to close over.
+        """
+        distance, _ = self._surface.query(np.asarray(points_ras, dtype=np.float64))
+        return np.where(self.contains(points_ras), 0.0, distance)
 
     @cached_property
-    def _outside_mm(self) -> NDArray[np.float32]:
-        spacing = geometry.spacing_mm(self.affine_ras)
-        return np.asarray(ndimage.distance_transform_edt(~self.mask, sampling=spacing), dtype=np.float32)
+    def _surface(self) -> Any:
+        """Search tree of the mask's outermost voxels, in RAS mm."""
+        surface = self.mask & ~ndimage.binary_erosion(self.mask)
+        return cKDTree(geometry.to_world(self.affine_ras, np.argwhere(surface)))
 
 
 def lungs(volume: Volume) -> LungRegion | None:
@@ -107,9 +113,7 @@ def _lung_mask(hu: NDArray[np.float32], spacing: NDArray[np.float64], axial: int
     low, high = _bounds(mask)
     window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     work = np.pad(mask[window], [(p, p) for p in pad])
-    work = _fill(_closed(work, spacing), axial)
-    work = ndimage.distance_transform_edt(~work, sampling=spacing) <= DILATION_MM
-    return _put_back(work, mask.shape, low - pad)
+    return _put_back(_smoothed(work, spacing, axial), mask.shape, low - pad)
 
 
 def _inner_components(air: Mask, hu: NDArray[np.float32], spacing: NDArray[np.float64], axial: int) -> Mask:
@@ -163,10 +167,12 @@ def _fill(mask: Mask, axial: int) -> Mask:
     return np.asarray(mask | ~outside[labels])
 
 
-def _closed(mask: Mask, spacing: NDArray[np.float64]) -> Mask:
-    """Closing with a ball of CLOSING_MM; `mask` must be padded by as much."""
-    grown = ndimage.distance_transform_edt(~mask, sampling=spacing) <= CLOSING_MM
-    return np.asarray((ndimage.distance_transform_edt(grown, sampling=spacing) > CLOSING_MM) | mask)
+def _smoothed(mask: Mask, spacing: NDArray[np.float64], axial: int) -> Mask:
+    """Closed with a ball of CLOSING_MM, filled, and grown by DILATION_MM; `mask` must be padded by both."""
+    grown = _fill(ndimage.distance_transform_edt(~mask, sampling=spacing) <= CLOSING_MM, axial)
+    # eroding by less than was grown is the closing's erosion and the dilation in one
+    shrunk = ndimage.distance_transform_edt(grown, sampling=spacing) > CLOSING_MM - DILATION_MM
+    return np.asarray(shrunk | mask)
 
 
 def _put_back(window: Mask, shape: tuple[int, ...], start: NDArray[np.int64]) -> Mask:

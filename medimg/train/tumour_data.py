@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from numpy.typing import NDArray
 
 from medimg.bundle import Bundle
 from medimg.errors import TrainingError
@@ -40,8 +41,8 @@ class TumourCase:
     name: str
     image: torch.Tensor
     labels: torch.Tensor
-    tumour: np.ndarray[tuple[int, int], np.dtype[np.int16]]
-    brain: np.ndarray[tuple[int, int], np.dtype[np.int16]]
+    tumour: NDArray[np.int16]
+    brain: NDArray[np.int16]
 
 
 def case_folders(root: Path) -> list[Path]:
@@ -66,7 +67,7 @@ def read_case(folder: Path, bundle: Bundle) -> TumourCase:
     return make_case(folder.name, image, labels_on_grid(stored, truth.affine_ras, (i, j, k), affine))
 
 
-def make_case(name: str, image: torch.Tensor, labels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> TumourCase:
+def make_case(name: str, image: torch.Tensor, labels: NDArray[np.uint8]) -> TumourCase:
     """A case from its model-grid arrays: float (4, I, J, K) and uint8 (I, J, K)."""
     plain = image.as_tensor() if isinstance(image, MetaTensor) else image
     inside = (plain != 0).any(0).numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,9 +30,8 @@ def patch(case: TumourCase, size: int, tumour_share: float, rng: Generator) -> t
     return image.flip([axis + 1 for axis in axes]), labels.flip(axes)
 
 
-def _straight(
-    case: TumourCase, size: int, centre: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> tuple[Tensor, Tensor]:
+def _straight(case: TumourCase, size: int, centre: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    """The cube of edge `size` voxels around `centre`, zeros where it leaves the case."""
     start = np.rint(centre).astype(int) - size // 2
     image = torch.zeros((case.image.shape[0], size, size, size))
     labels = torch.zeros((size, size, size), dtype=torch.uint8)
@@ -41,14 +41,13 @@ def _straight(
         return image, labels
     source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     target = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
-    image[(slice(None), *target)] = case.image[(slice(None), *source)].float()
+    for channel in range(len(image)):
+        image[channel][target] = case.image[channel][source].float()
     labels[target] = case.labels[source]
     return image, labels
 
 
-def _turned(
-    case: TumourCase, size: int, centre: np.ndarray[tuple[int], np.dtype[np.float64]], rng: Generator
-) -> tuple[Tensor, Tensor]:
+def _turned(case: TumourCase, size: int, centre: NDArray[np.float64], rng: Generator) -> tuple[Tensor, Tensor]:
     """Resampled through a rotation and an anisotropic scale about `centre`."""
     linear = _rotation(rng) @ np.diag(rng.uniform(*SCALE_RANGE, 3))
     # only the box the turned patch can reach is interpolated from
@@ -65,12 +64,12 @@ def _turned(
     return turned * inside[0], moved.to(torch.uint8)
 
 
-def _rotation(rng: Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _rotation(rng: Generator) -> NDArray[np.float64]:
     a, b, c = np.deg2rad(rng.uniform(-MAX_TURN_DEG, MAX_TURN_DEG, 3))
     about_i = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_j = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     about_k = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return about_i @ about_j @ about_k
+    return np.asarray(about_i @ about_j @ about_k)
 
 
 def scanner(image: Tensor, rng: Generator) -> Tensor:

@@ -115,7 +115,7 @@ def test_distance_is_zero_inside_and_millimetres_outside():
     inside, beside, away = region.distance_mm(centres(LEFT, LEFT - (18, 0, 0), (-50, 0, 0)))
     assert inside == 0
     assert 8 <= beside <= 28
-    assert away == np.inf
+    assert 200 < away < 400
 
 
 def test_a_nodule_at_the_pleura_belongs_to_the_region():
