@@ -168,11 +168,15 @@ def _fill(mask: Mask, axial: int) -> Mask:
 
 
 def _smoothed(mask: Mask, spacing: NDArray[np.float64], axial: int) -> Mask:
-    """Closed with a ball of CLOSING_MM, filled, and grown by DILATION_MM; `mask` must be padded by both."""
-    grown = _fill(ndimage.distance_transform_edt(~mask, sampling=spacing) <= CLOSING_MM, axial)
-    # eroding by less than was grown is the closing's erosion and the dilation in one
-    shrunk = ndimage.distance_transform_edt(grown, sampling=spacing) > CLOSING_MM - DILATION_MM
-    return np.asarray(shrunk | mask)
+    """Closed with a ball of CLOSING_MM, filled, and grown by about DILATION_MM; `mask` must be padded by both."""
+    grown = ndimage.distance_transform_edt(~mask, sampling=spacing) <= CLOSING_MM
+    closed = (ndimage.distance_transform_edt(grown, sampling=spacing) > CLOSING_MM) | mask
+    # whole voxels: a third distance transform would cost as much as both above for a millimetre
+    return np.asarray(ndimage.binary_dilation(_fill(closed, axial), iterations=_voxels(DILATION_MM, spacing)))
+
+
+def _voxels(length_mm: float, spacing: NDArray[np.float64]) -> int:
+    return max(1, round(length_mm / float(spacing.mean())))
 
 
 def _put_back(window: Mask, shape: tuple[int, ...], start: NDArray[np.int64]) -> Mask:
