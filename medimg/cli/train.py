@@ -51,11 +51,9 @@ def command(name: str, config_path: Path | None, data: Path, output: Path, devic
     pipeline = load_pipeline(name)
     config = read_config(config_path or pipeline.folder / "train.yaml")
     files.output_folder(output)
-    if threads or config.threads:
-        torch.set_num_threads(threads or config.threads)
     torch.manual_seed(config.seed)
     network = load_bundle(pipeline.bundle).network()
-    chosen = choose_device(device)
+    chosen = choose_device(device, threads=threads or config.threads)
     state = fit(config, network, _task(config, data), output, device=chosen.device, log=_Printer(config.steps))
     bundle = pack(pipeline, config, state, output)
     click.echo(f"best score {state.best:.4f}; bundle in {bundle}")

@@ -20,17 +20,24 @@ class Device:
     reason: str
 
     @property
+    def threads(self) -> int:
+        """Processor threads torch works with."""
+        return torch.get_num_threads()
+
+    @property
     def autocast(self) -> torch.autocast:
         """The context in which the network runs."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def choose_device(name: str = "auto", precision: str = "auto") -> Device:
-    """`name`: auto, cpu, cuda, cuda:N or mps; `precision`: auto, fp32 or bf16.
+def choose_device(name: str = "auto", precision: str = "auto", threads: int = 0) -> Device:
+    """`name`: auto, cpu, cuda, cuda:N or mps; `precision`: auto, fp32 or bf16; `threads`: 0 leaves torch's choice.
 
     auto takes CUDA, then Apple's GPU, then the CPU; bf16 where the processor multiplies it in hardware.
     Raises UsageError when what was asked for is not there.
     """
+    if threads:
+        torch.set_num_threads(threads)
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
     device = _device(name)

@@ -41,7 +41,7 @@ def stitched_output(
     """
     mirrors = MIRRORS if flips else MIRRORS[:1]
     window = fitted_window(image.shape[1:], bundle.inferer.roi_size)
-    padded = _padded(image, bundle.inferer.cval)
+    padded = _padded(image, bundle.inferer)
     windows = len(mirrors) * _window_count(padded.shape[1:], window, bundle.inferer)
     step = _Counted(network.to(device.device), device, progress, windows)
     passes = (_one_pass(bundle.inferer, step, padded.flip(axes), window, device).flip(axes) for axes in mirrors)
@@ -49,10 +49,12 @@ def stitched_output(
     return _without_padding(mean, image.shape[1:], padded.shape[1:])
 
 
-def _padded(image: torch.Tensor, value: float) -> torch.Tensor:
+def _padded(image: torch.Tensor, inferer: Any) -> torch.Tensor:
     """The image grown at the far ends to a multiple of DEFAULT_MULTIPLE, so that every stride divides it."""
     grow = [(-length) % DEFAULT_MULTIPLE for length in image.shape[:0:-1]]
-    return functional.pad(image, [side for length in grow for side in (0, length)], value=value)
+    sides = [side for length in grow for side in (0, length)]
+    value = inferer.cval if inferer.padding_mode == "constant" else None
+    return functional.pad(image[None], sides, mode=inferer.padding_mode, value=value)[0]
 
 
 def _without_padding(output: torch.Tensor, wanted: Sequence[int], padded: Sequence[int]) -> torch.Tensor:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from medimg.bundle import load_bundle
 from medimg.inference.device import Device, choose_device
 from medimg.inference.preconditions import check_scan
@@ -23,10 +21,8 @@ class Engine:
     threads: int = 0
 
     def start(self) -> Device:
-        """Choose the device and set the threads. Raises UsageError when it is not there."""
-        if self.threads:
-            torch.set_num_threads(self.threads)
-        return choose_device(self.device, self.precision)
+        """The device as asked for. Raises UsageError when it is not there."""
+        return choose_device(self.device, self.precision, self.threads)
 
 
 def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, progress: Progress = silent) -> None:
@@ -42,7 +38,7 @@ def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, pro
     case.report.provenance["device"] = {
         "chosen": device.reason,
         "precision": device.precision,
-        "threads": torch.get_num_threads(),
+        "threads": device.threads,
     }
 
 
