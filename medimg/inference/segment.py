@@ -29,6 +29,7 @@ class SegmentOptions:
     channels: names in output order. labels: value -> name of the label map. paint: channel -> value, painted in
     this order, later over earlier (WT as oedema, TC as core, ET as enhancing). threshold: of the sigmoid, one for
     all or one a channel. min_volume_mm3: channel -> smallest component kept; smaller ones are not painted.
+    fill_holes: channels whose enclosed gaps belong to them (what a ring of tumour encloses is tumour core).
     """
 
     channels: tuple[str, ...]
@@ -36,11 +37,12 @@ class SegmentOptions:
     paint: Mapping[str, int]
     threshold: float | Mapping[str, float] = 0.5
     min_volume_mm3: Mapping[str, float] = field(default_factory=dict)
+    fill_holes: tuple[str, ...] = ()
 
     @classmethod
     def from_stage(cls, options: Mapping[str, Any]) -> SegmentOptions:
         """From the `infer` stage of a pipeline. Raises PipelineError when options are missing or do not fit."""
-        known = {key: options[key] for key in ("threshold", "min_volume_mm3") if key in options}
+        known = {key: options[key] for key in ("threshold", "min_volume_mm3", "fill_holes") if key in options}
         try:
             labels = {int(value): str(name) for value, name in options["labels"].items()}
             made = cls(tuple(options["channels"]), labels, dict(options["paint"]), **known)
@@ -48,7 +50,7 @@ class SegmentOptions:
             raise PipelineError(
                 f"infer stage: channels, labels and paint are needed for segmentation ({error})"
             ) from error
-        strangers = (set(made.paint) | set(made.min_volume_mm3)) - set(made.channels)
+        strangers = (set(made.paint) | set(made.min_volume_mm3) | set(made.fill_holes)) - set(made.channels)
         if strangers or not set(made.paint.values()) <= set(labels):
             raise PipelineError(f"infer stage: paint names unknown channels or labels ({sorted(strangers)})")
         return made
@@ -86,8 +88,17 @@ def painted(logits: torch.Tensor, options: SegmentOptions, voxel_mm3: float) -> 
         # sigmoid(x) > p exactly where x > log(p / (1 - p)): no float copy of the probabilities
         cut = torch.logit(torch.tensor(options.threshold_of(channel)))
         mask = (logits[options.channels.index(channel)] > cut).numpy()
+        if channel in options.fill_holes:
+            mask = _filled(mask)
         labels[_without_specks(mask, options.min_volume_mm3.get(channel, 0.0) / voxel_mm3)] = value
     return labels
+
+
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask with what it encloses on every side (6-connected background)."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_fill_holes(mask))
 
 
 def _without_specks(mask: NDArray[np.bool_], min_voxels: float) -> NDArray[np.bool_]:

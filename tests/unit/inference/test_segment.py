@@ -46,6 +46,16 @@ def test_a_threshold_counts_in_probability():
     assert not painted(maps, SegmentOptions.from_stage({**OPTIONS, "threshold": {"WT": 0.41}}), 1.0).any()
 
 
+def test_what_a_ring_encloses_can_belong_to_it():
+    maps = logits()
+    maps[0, 3:5, 3:5, 3:5] = -5.0
+    maps[2] = -5.0
+    hollow = painted(maps, SegmentOptions.from_stage(OPTIONS), 1.0)
+    whole = painted(maps, SegmentOptions.from_stage({**OPTIONS, "fill_holes": ["TC"]}), 1.0)
+    assert hollow[4, 4, 4] == 2
+    assert whole[4, 4, 4] == 1
+
+
 @pytest.mark.parametrize("change", [{"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}])
 def test_options_that_do_not_fit_are_refused(change):
     with pytest.raises(PipelineError, match="infer stage"):
