@@ -86,3 +86,31 @@ def chest_crop(path: Path, affine_ras, center_ras, shape=(48, 48, 40), radius_mm
     noise = np.random.default_rng(0).normal(0, 10, shape)
     nifti.write_nifti(path, (-850 + 1250 * bell + noise).astype(np.int16), affine_ras)
     return distance <= radius_mm
+
+
+class BrightnessTask:
+    """A training task for `detector`: give back a hundredth of the brightness, averaged over each cell."""
+
+    def __init__(self, data: str, seed: int) -> None:
+        self.data, self.seed = data, seed
+
+    def batch(self, step):
+        image = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(self.seed + step))
+        cells = torch.nn.functional.avg_pool3d(image, STRIDE) / 100
+        return {"image": image, "target": torch.cat([cells, torch.full_like(cells, LOG_DIAMETER)], dim=1)}
+
+    def loss(self, output, batch):
+        return {"loss": (output - batch["target"]).pow(2).mean()}
+
+    def validate(self, network):
+        batch = self.batch(1000)
+        return {"score": -float(self.loss(network(batch["image"]), batch)["loss"])}
+
+    def refresh(self, network, step):
+        """Nothing depends on the network."""
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        """Nothing to take up."""

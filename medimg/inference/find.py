@@ -77,10 +77,11 @@ def find(
 
 
 def _within(detection: Detection, volume: Volume, region: LungRegion | None) -> bool:
-    """Inside the region searched, and inside the scan: padding is not part of it."""
+    """Touching the region searched, and inside the scan: padding is not part of it."""
     point = geometry.lps_to_ras(detection.center_lps_mm)
     if region is not None:
-        return bool(region.contains(point))
+        # the centre of a large nodule on the pleura or the hilum can lie outside the lung, its edge cannot
+        return bool(region.distance_mm(point) <= detection.diameter_mm / 2)
     voxel = geometry.to_voxel(volume.affine_ras, point)
     return bool(((voxel > -0.5) & (voxel < np.array(volume.shape) - 0.5)).all())
 

@@ -14,17 +14,21 @@ import medimg
 from medimg import files
 from medimg.pipeline import PIPELINE_FILE, WEIGHTS, Pipeline
 from medimg.train.config import TrainConfig
-from medimg.train.fit import BEST_WEIGHTS, LOG, State
+from medimg.train.fit import LAST_WEIGHTS, LOG, State
 
 TRAINING_RECORD = Path("docs") / "training.json"
 
 
 def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path) -> Path:
-    """Write run/pipeline.yaml and run/bundle (the pipeline's own bundle with the best weights); return the bundle."""
+    """Write run/pipeline.yaml and run/bundle (the pipeline's own bundle with the last weights); return the bundle.
+
+    The last averaged weights, not best.pt: the learning rate has run out by then, and choosing a step by its score on
+    a handful of validation cases would choose noise (nnU-Net ships its final checkpoint for the same reason).
+    """
     bundle = run / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
     shutil.copyfile(pipeline.folder / PIPELINE_FILE, run / PIPELINE_FILE)
-    weights = torch.load(run / BEST_WEIGHTS, map_location="cpu", weights_only=True)
+    weights = torch.load(run / LAST_WEIGHTS, map_location="cpu", weights_only=True)
     with files.atomic_path(bundle / WEIGHTS) as temporary:
         torch.save(weights, temporary)
     files.write_json(bundle / TRAINING_RECORD, _record(config, state, run))
@@ -40,17 +44,15 @@ def _record(config: TrainConfig, state: State, run: Path) -> dict[str, Any]:
         "hours": round(state.seconds / 3600, 3),
         "precision": config.precision,
         "parameters": sum(parameter.numel() for parameter in state.network.parameters()),
-        "best_score": state.best,
-        "validation": _best_metrics(run),
+        "validation": _last_metrics(run),
         "medimg": medimg.__version__,
         "torch": torch.__version__,
         "machine": platform.machine(),
     }
 
 
-def _best_metrics(run: Path) -> dict[str, float]:
+def _last_metrics(run: Path) -> dict[str, float]:
+    """Step and validation metrics of the last validation in the log."""
     entries = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
-    scored = [entry for entry in entries if "val_score" in entry]
-    # the last of equals, as `fit` keeps it
-    best = max(reversed(scored), key=lambda entry: float(entry["val_score"]))
-    return {name: value for name, value in best.items() if name.startswith("val_") or name == "step"}
+    last = next(entry for entry in reversed(entries) if "val_score" in entry)
+    return {name: value for name, value in last.items() if name.startswith("val_") or name == "step"}
