@@ -23,6 +23,30 @@ STAGES = ("select", "preprocess", "infer", "measure", "report")
 """In the order they can be chained."""
 
 TASKS = ("detection", "segmentation")
+
+PRECONDITIONS = ("skull_stripped",)
+"""What an infer stage can require of a scan; `medimg.inference.preconditions` checks them."""
+
+NUMBER = (int, float)
+
+STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "select": {"prefer": str},
+    "preprocess": {"save": bool},
+    "infer": {"requires": list},
+    "infer detection": {"threshold": NUMBER, "roi": str, "flips": bool, "label": str},
+    "infer segmentation": {
+        "channels": list,
+        "labels": dict,
+        "paint": dict,
+        "threshold": (*NUMBER, dict),
+        "min_volume_mm3": dict,
+        "fill_holes": list,
+    },
+    "measure": {"label": str, "groups": dict, "min_volume_mm3": NUMBER},
+    "report": {"formats": list},
+}
+"""Stage -> option -> type; those of infer depend on the task as well. docs/pipelines.md says what each means."""
+
 WEIGHTS = Path("models") / "model.pt"
 MODEL_CARD = Path("docs") / "README.md"
 
@@ -136,8 +160,8 @@ def read_pipeline(path: Path) -> Pipeline:
     folder = path.resolve().parent
     return Pipeline(
         **{key: str(document[key]) for key in ("name", "version", "title", "task", "licence")},
-        inputs=tuple(_read_input(path, entry) for entry in document["inputs"]),
-        stages=_read_stages(path, document["stages"]),
+        inputs=tuple(_read_input(path, entry) for entry in _as_list(path, "inputs", document["inputs"])),
+        stages=_read_stages(path, document["stages"], document["task"]),
         folder=folder,
         bundle=(folder / str(document.get("bundle", "bundle"))).resolve(),
     )
@@ -149,9 +173,15 @@ def _read_input(path: Path, entry: Any) -> PipelineInput:
     return PipelineInput(role=str(entry["role"]), modality=str(entry["modality"]))
 
 
-def _read_stages(path: Path, entries: Any) -> tuple[Stage, ...]:
+def _as_list(path: Path, key: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise PipelineError(f"{path}: {key} must be a list, not {value!r}")
+    return value
+
+
+def _read_stages(path: Path, entries: Any, task: str) -> tuple[Stage, ...]:
     stages = []
-    for entry in entries if isinstance(entries, list) else [entries]:
+    for entry in _as_list(path, "stages", entries):
         if not isinstance(entry, dict) or len(entry) != 1:
             raise PipelineError(f"{path}: a stage is one name with its options, not {entry!r}")
         ((name, options),) = entry.items()
@@ -159,8 +189,23 @@ def _read_stages(path: Path, entries: Any) -> tuple[Stage, ...]:
             raise PipelineError(f"{path}: unknown stage {name!r}; stages are {', '.join(STAGES)}")
         if not isinstance(options or {}, dict):
             raise PipelineError(f"{path}: the options of stage {name} are not a mapping")
+        _check_options(path, name, options or {}, task)
         stages.append(Stage(name, dict(options or {})))
-    order = [STAGES.index(stage.name) for stage in stages]
-    if order != sorted(set(order)):
+    names = [stage.name for stage in stages]
+    if names != [name for name in STAGES if name in names]:
         raise PipelineError(f"{path}: stages must be in the order {' -> '.join(STAGES)}, each at most once")
+    if "infer" not in names and {"measure", "report"} & set(names):
+        raise PipelineError(f"{path}: measure and report need an infer stage before them")
     return tuple(stages)
+
+
+def _check_options(path: Path, stage: str, options: dict[str, Any], task: str) -> None:
+    """Raise PipelineError for an option that the stage does not have, or of another type: nothing is ignored."""
+    known = {**STAGE_OPTIONS[stage], **STAGE_OPTIONS.get(f"{stage} {task}", {})}
+    for name, value in options.items():
+        if name not in known:
+            raise PipelineError(f"{path}: stage {stage} has no option {name!r}; it has {', '.join(known)}")
+        if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
+            raise PipelineError(f"{path}: stage {stage}: {name} cannot be {value!r}; see docs/pipelines.md")
+    if unknown := sorted(set(map(str, options.get("requires", ()))) - set(PRECONDITIONS)):
+        raise PipelineError(f"{path}: requires {', '.join(unknown)}; known are {', '.join(PRECONDITIONS)}")

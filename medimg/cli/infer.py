@@ -63,11 +63,17 @@ def say_result(case: Case, output: Path) -> None:
 
     report = case.report
     click.echo(f"pipeline: {report.pipeline['name']} {report.pipeline['version']} on {', '.join(case.volumes)}")
+    for entry in report.inputs:
+        name = entry["description"] or entry["series_uid"] or ""
+        click.echo(f"  {entry['role']}: {entry['path']}  {name}".rstrip())
+    if others := len(report.provenance.get("selection", {}).get("not_chosen", ())):
+        click.echo(f"  {others} other scans were not chosen; report.json says why")
     if "device" in report.provenance:
         click.echo(f"device: {report.provenance['device']['chosen']}")
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(f"findings: {len(report.findings)}")
+    if "infer" in case.clock.seconds:
+        click.echo(f"findings: {len(report.findings)}")
     for finding in report.findings:
         x, y, z = finding.center_lps_mm
         size = "" if finding.diameter_mm is None else f"  {finding.diameter_mm:.1f} mm"

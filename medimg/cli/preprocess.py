@@ -37,12 +37,13 @@ def command(context: click.Context, dicom_dir: Path, output: Path) -> None:
     or in the manifest with a reason: a series with a missing slice is rejected, never closed up.
     """
     from medimg.errors import ExitCode
-    from medimg.stages.preprocess import MANIFEST_NAME, preprocess_folder
+    from medimg.stages.candidates import MANIFEST_FILE
+    from medimg.stages.preprocess import preprocess_folder
 
     with progress_bars() as progress:
         manifest = preprocess_folder(dicom_dir, output, progress)
     _show(manifest)
-    click.echo(str(output / MANIFEST_NAME))
+    click.echo(str(output / MANIFEST_FILE))
     if manifest.rejected:
         context.exit(ExitCode.SOME_FAILED)
 

@@ -27,10 +27,11 @@ Example:
 def command(folder: Path, formats: tuple[str, ...], output: Path) -> None:
     """Render the report.json of FOLDER again, for instance after an update of medimg."""
     from medimg import files
-    from medimg.stages.folders import open_report
-    from medimg.stages.render import render
+    from medimg.report.read import read_report
+    from medimg.report.writers import FORMATS, write_report
+    from medimg.stages.folders import read_volumes
 
     files.output_folder(output)
-    case = open_report(folder)
-    for path in render(case, {"formats": formats} if formats else {}, output):
+    report = read_report(folder)
+    for path in write_report(report, read_volumes(report, folder), output, formats or FORMATS):
         click.echo(str(path))

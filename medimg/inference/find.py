@@ -38,16 +38,11 @@ class DetectOptions:
     @classmethod
     def from_stage(cls, options: Mapping[str, Any]) -> DetectOptions:
         """From the `infer` stage of a pipeline. Raises PipelineError for options that mean nothing."""
-        known = {entry.name for entry in fields(cls)}
-        if unknown := sorted(set(options) - known):
-            raise PipelineError(
-                f"infer stage: unknown options {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-            )
-        if "threshold" not in options or not 0 < float(options["threshold"]) < 1:
+        if "threshold" not in options or not 0 < options["threshold"] < 1:
             raise PipelineError("infer stage: threshold must be given, between 0 and 1")
         if options.get("roi", "whole") not in {"lungs", "whole"}:
             raise PipelineError(f"infer stage: roi {options['roi']!r}; choose lungs or whole")
-        return cls(**options)
+        return cls(**{entry.name: options[entry.name] for entry in fields(cls) if entry.name in options})
 
 
 def find(

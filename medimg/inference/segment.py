@@ -53,6 +53,8 @@ class SegmentOptions:
         strangers = (set(made.paint) | set(made.min_volume_mm3) | set(made.fill_holes)) - set(made.channels)
         if strangers or not set(made.paint.values()) <= set(labels):
             raise PipelineError(f"infer stage: paint names unknown channels or labels ({sorted(strangers)})")
+        if not all(0 < made.threshold_of(channel) < 1 for channel in made.channels):
+            raise PipelineError("infer stage: a threshold is a probability, between 0 and 1")
         return made
 
     def threshold_of(self, channel: str) -> float:

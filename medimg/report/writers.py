@@ -60,6 +60,12 @@ def write_report(
     return written
 
 
+def withdraw_report(folder: Path) -> None:
+    """Remove what an earlier run left in `folder`, so that none of it can pass for the next one's."""
+    for name in (REPORT_FILE, FINDINGS_FILE, SEGMENTATION_FILE, SIDECAR_FILE, PREVIEW_FILE, HTML_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
 def _withdraw(path: Path, document: dict[str, Any]) -> None:
     """Remove a report.json that says something else: while its companions change it would vouch for a mixture."""
     if path.is_file() and path.read_bytes() != (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode():

@@ -13,8 +13,10 @@ from medimg import nifti
 from medimg.dicom.discover import SeriesHeaders, discover
 from medimg.dicom.series import read_series
 from medimg.errors import InputError, Reason, UsageError
+from medimg.progress import Progress, silent
 from medimg.results import MANIFEST_SCHEMA
-from medimg.study import CT_AIR_HU, MR_ROLE_ALIASES, Volume
+from medimg.stages.roles import has_air, role_of_description, role_of_name
+from medimg.study import MR_ROLE_ALIASES, Volume
 
 SELECTION_FILE = "selection.json"
 SELECTION_SCHEMA = "medimg.selection/1"
@@ -28,64 +30,67 @@ NNUNET_CHANNEL = re.compile(r"_(\d{4})$")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scan that could be chosen: `volume` of a file is there already, a DICOM series has yet to be read."""
+    """A scan that could be chosen: `volume` of a file is there already, a DICOM series has yet to be read.
+
+    refusal: why it cannot be chosen, though it lies in the folder.
+    """
 
     path: Path
     description: str
     modality: str | None
     role: str | None
     read: Callable[[], list[Volume]]
+    study_uid: str | None = None
     series_uid: str | None = None
     headers: SeriesHeaders | None = None
     volume: Volume | None = None
+    refusal: InputError | None = None
 
     def summary(self) -> dict[str, Any]:
         """For the report and for messages."""
-        return {"path": str(self.path), "series_uid": self.series_uid, "description": self.description}
+        return {"path": str(self.path.resolve()), "series_uid": self.series_uid, "description": self.description}
 
 
-def find_candidates(path: Path, role: str | None = None) -> list[Candidate]:
+def find_candidates(path: Path, role: str | None = None, progress: Progress = silent) -> list[Candidate]:
     """Every candidate in a volume file, a case folder, a `medimg preprocess` folder or a DICOM folder.
 
-    Raises InputError when a file is not a sound volume or a folder holds nothing to read.
+    Raises InputError when a file is not a sound volume or a folder holds nothing to read, UsageError when `role`
+    is given to a folder that holds several scans.
     """
     if path.is_file():
         return [_from_file(path, role)]
+    found = _from_folder(path, progress)
+    if role is None:
+        return found
+    if len(found) > 1:
+        raise UsageError(f"{path} holds {len(found)} scans, not one for role {role}; name the file or its own folder")
+    return [replace(found[0], role=role)]
+
+
+def read_document(path: Path, schema: str) -> dict[str, Any]:
+    """A JSON file of that schema. Raises UsageError when it is not one."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path} ({error}); make it again") from error
+    if not isinstance(document, dict) or document.get("schema") != schema:
+        raise UsageError(f"{path} does not follow schema {schema}; make it again with this version of medimg")
+    return document
+
+
+def _from_folder(path: Path, progress: Progress) -> list[Candidate]:
     if (path / SELECTION_FILE).is_file():
-        return _from_selection(path)
+        return _from_selection(path, progress)
     if (path / MANIFEST_FILE).is_file():
-        found = _from_manifest(path)
-    else:
-        volumes = sorted(entry for entry in path.iterdir() if entry.is_file() and nifti.is_volume_file(entry))
-        found = _from_case_folder(path, volumes) if volumes else _from_dicom(path)
-    if role is not None and len(found) == 1:
-        return [replace(found[0], role=role)]
-    return found
+        return _from_manifest(path)
+    volumes = sorted(entry for entry in path.iterdir() if _is_scan_file(entry))
+    return _from_case_folder(path, volumes) if volumes else _from_dicom(path, progress)
 
 
-def role_of_name(name: str) -> str | None:
-    """MR role told by the end of a file stem ("BraTS-GLI-00000-000-t1c" -> "t1c"); None when it tells none."""
-    lowered = name.lower()
-    for alias in sorted(MR_ROLE_ALIASES, key=len, reverse=True):
-        if lowered == alias or lowered.endswith(("_" + alias, "-" + alias, "." + alias)):
-            return MR_ROLE_ALIASES[alias]
-    return None
-
-
-def role_of_description(description: str) -> str | None:
-    """MR role told by a series description ("AX T1 POST GAD" -> "t1c"); None when it is not plain."""
-    text = description.lower()
-    if "flair" in text:
-        return "t2f"
-    if re.search(r"(^|[^a-z0-9])t1(?![0-9])", text):
-        contrast = re.search(r"\+ ?c\b|post|gad|\bgd\b|t1gd|t1ce|\bce\b|contrast|enhanc", text)
-        return "t1c" if contrast and not re.search(r"pre|without|non.?contrast|w/?o", text) else "t1n"
-    return "t2w" if re.search(r"(^|[^a-z0-9])t2(?![0-9*])", text) else None
-
-
-def modality_of_voxels(volume: Volume) -> str | None:
-    """ "CT" when there is air in Hounsfield units, else None: intensities alone do not tell MR from a mask."""
-    return "CT" if float(volume.array.min()) <= CT_AIR_HU else None
+def _is_scan_file(path: Path) -> bool:
+    """A volume file; not a hidden one (macOS leaves ._twins), nor the .img half of a pair (PACS also name DICOM so)."""
+    hidden = path.name.startswith(".")
+    return path.is_file() and not hidden and path.suffix.lower() != ".img" and nifti.is_volume_file(path)
 
 
 def _from_file(path: Path, role: str | None) -> Candidate:
@@ -98,18 +103,29 @@ def _from_file(path: Path, role: str | None) -> Candidate:
         )
     sidecar = _read_sidecar(path)
     volume = _identified(nifti.read_volume(path), sidecar)
-    told = role or sidecar.get("role") or role_of_name(nifti.stem(path)) or role_of_description(volume.description)
-    modality = volume.modality or modality_of_voxels(volume) or ("MR" if told in MR_ROLE_ALIASES.values() else None)
-    volume = replace(volume, modality=modality)
+    stated = role or sidecar.get("role")
+    told = stated or role_of_name(nifti.stem(path)) or role_of_description(volume.description)
+    volume = replace(volume, modality=volume.modality or _modality(volume, stated, told))
     return Candidate(
         path=path,
         description=volume.description,
-        modality=modality,
+        modality=volume.modality,
         role=told,
         read=lambda: [volume],
+        study_uid=volume.source.study_uid,
         series_uid=volume.source.series_uid,
         volume=volume,
     )
+
+
+def _modality(volume: Volume, stated: str | None, told: str | None) -> str | None:
+    """A role the user stated says most, then air in HU, then a name that ends like an MR role."""
+    roles = MR_ROLE_ALIASES.values()
+    if stated in roles:
+        return "MR"
+    if has_air(volume):
+        return "CT"
+    return "MR" if told in roles else None
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
@@ -122,22 +138,45 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def _identified(volume: Volume, sidecar: dict[str, Any]) -> Volume:
-    """The volume with what its sidecar knows of modality, description and identity."""
+    """The volume with what its sidecar knows of modality, description, identity and acquisition."""
     keys = ("study_uid", "series_uid", "frame_of_reference_uid")
     origin = sidecar["source"] if isinstance(sidecar.get("source"), dict) else sidecar
-    source = replace(volume.source, **{key: origin[key] for key in keys if isinstance(origin.get(key), str)})
+    known: dict[str, Any] = {key: origin[key] for key in keys if isinstance(origin.get(key), str)}
+    if isinstance(origin.get("headers"), dict):
+        known["headers"] = origin["headers"]
     # BIDS sidecars say Modality and SeriesDescription
     modality = sidecar.get("modality") or sidecar.get("Modality")
     description = sidecar.get("description") or sidecar.get("SeriesDescription") or volume.description
-    return replace(volume, source=source, modality=modality, description=str(description))
+    return replace(volume, source=replace(volume.source, **known), modality=modality, description=str(description))
+
+
+def _from_files(paths: Sequence[Path], roles: Sequence[str | None]) -> list[Candidate]:
+    """Candidates of several files; one that is not sound is kept with its refusal while another one is."""
+    found = []
+    for path, role in zip(paths, roles, strict=True):
+        try:
+            found.append(_from_file(path, role))
+        except InputError as error:
+            found.append(_refused(path, role, error))
+    if all(candidate.refusal for candidate in found) and found[0].refusal is not None:
+        raise found[0].refusal
+    return found
+
+
+def _refused(path: Path, role: str | None, error: InputError) -> Candidate:
+    def read() -> list[Volume]:
+        raise error
+
+    told = role or role_of_name(nifti.stem(path))
+    return Candidate(path, description=nifti.stem(path), modality=None, role=told, read=read, refusal=error)
 
 
 def _from_case_folder(folder: Path, paths: Sequence[Path]) -> list[Candidate]:
-    scans = [path for path in paths if not LABEL_MAP_NAME.search(nifti.stem(path)) and path.suffix.lower() != ".img"]
+    scans = [path for path in paths if not LABEL_MAP_NAME.search(nifti.stem(path))]
     if not scans:
         raise InputError(Reason.EMPTY_VOLUME, f"{folder} holds label maps only; name the scans", list(paths))
     channels = _nnunet_channel_names(folder)
-    return [_from_file(path, _nnunet_role(path, channels)) for path in scans]
+    return _from_files(scans, [_nnunet_role(path, channels) for path in scans])
 
 
 def _nnunet_channel_names(folder: Path) -> dict[str, str]:
@@ -145,10 +184,10 @@ def _nnunet_channel_names(folder: Path) -> dict[str, str]:
     for place in (folder, folder.parent):
         try:
             document = json.loads((place / "dataset.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            names = document.get("channel_names") or document.get("modality") or {}
+            return {f"{int(index):04d}": str(name) for index, name in names.items()}
+        except (OSError, ValueError, AttributeError):
             continue
-        names = document.get("channel_names") or document.get("modality") or {}
-        return {f"{int(index):04d}": str(name) for index, name in names.items()}
     return {}
 
 
@@ -159,42 +198,39 @@ def _nnunet_role(path: Path, channels: dict[str, str]) -> str | None:
 
 
 def _from_manifest(folder: Path) -> list[Candidate]:
+    """The volumes of the series that became volumes wholly."""
     path = folder / MANIFEST_FILE
-    document = _read_document(path, MANIFEST_SCHEMA)
+    document = read_document(path, MANIFEST_SCHEMA)
     try:
-        volumes = [folder / entry["path"] for series in document["series"] for entry in series["volumes"]]
+        sound = [series for series in document["series"] if series["status"] == "ok"]
+        volumes = [folder / entry["path"] for series in sound for entry in series["volumes"]]
     except (KeyError, TypeError) as error:
         raise UsageError(f"{path} is not a manifest of medimg preprocess ({error}); run that again") from error
     if not volumes:
         raise InputError(Reason.NO_PIPELINE_FITS, f"{path} lists no volume: every series was rejected", [path])
-    return [_from_file(volume, None) for volume in volumes]
+    return _from_files(volumes, [None] * len(volumes))
 
 
-def _from_selection(folder: Path) -> list[Candidate]:
+def _from_selection(folder: Path, progress: Progress) -> list[Candidate]:
     """The candidates `medimg select` chose, with the roles it gave them."""
     path = folder / SELECTION_FILE
     chosen = []
-    for entry in _read_document(path, SELECTION_SCHEMA)["chosen"]:
-        scan = (folder / entry["path"]).resolve()
-        if not scan.exists():
-            raise UsageError(f"{path} chose {scan}, which is gone; run medimg select again")
-        found = [c for c in find_candidates(scan) if entry["series_uid"] in (None, c.series_uid)]
-        chosen += [replace(candidate, role=entry["role"]) for candidate in found]
+    try:
+        wanted = [
+            (folder / e["path"], e["role"], e["series_uid"]) for e in read_document(path, SELECTION_SCHEMA)["chosen"]
+        ]
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not a selection of medimg select ({error}); run that again") from error
+    for scan, role, series_uid in wanted:
+        if not scan.exists() or scan.resolve() == folder.resolve():
+            raise UsageError(f"{path} chose {scan.resolve()}, which is gone or this folder; run medimg select again")
+        found = [c for c in find_candidates(scan.resolve(), None, progress) if series_uid in (None, c.series_uid)]
+        chosen += [replace(candidate, role=role) for candidate in found]
     return chosen
 
 
-def _read_document(path: Path, schema: str) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path} ({error}); make it again") from error
-    if not isinstance(document, dict) or document.get("schema") != schema:
-        raise UsageError(f"{path} does not follow schema {schema}; make it again with this version of medimg")
-    return document
-
-
-def _from_dicom(folder: Path) -> list[Candidate]:
-    discovery = discover(folder)
+def _from_dicom(folder: Path, progress: Progress) -> list[Candidate]:
+    discovery = discover(folder, progress)
     if not discovery.series:
         raise InputError(
             Reason.NOT_DICOM,
@@ -207,7 +243,8 @@ def _from_dicom(folder: Path) -> list[Candidate]:
 def _from_series(folder: Path, series: SeriesHeaders) -> Candidate:
     def read() -> list[Volume]:
         result = read_series(series)
-        if not result.volumes and result.rejection is not None:
+        # what is left of a series that is not whole is no scan to search
+        if result.rejection is not None:
             raise result.rejection
         return result.volumes
 
@@ -217,6 +254,7 @@ def _from_series(folder: Path, series: SeriesHeaders) -> Candidate:
         modality=series.modality,
         role=role_of_description(series.description) if series.modality == "MR" else None,
         read=read,
+        study_uid=series.study_uid,
         series_uid=series.series_uid,
         headers=series,
     )

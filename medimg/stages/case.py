@@ -27,6 +27,7 @@ class Clock:
     """Seconds spent in each named part, in the order they came."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @contextlib.contextmanager
     def time(self, part: str) -> Iterator[None]:
@@ -58,7 +59,7 @@ def describe_input(role: str, volume: Volume) -> dict[str, Any]:
     source = volume.source
     return {
         "role": role,
-        "path": str(source.path.absolute()),
+        "path": str(source.path.resolve()),
         "kind": source.kind,
         "modality": volume.modality,
         "description": volume.description,
@@ -74,12 +75,12 @@ def describe_input(role: str, volume: Volume) -> dict[str, Any]:
     }
 
 
-def base_provenance() -> dict[str, Any]:
+def base_provenance(clock: Clock) -> dict[str, Any]:
     """Who made this, when, on what."""
     return {
         "software": {"medimg": medimg.__version__, "python": platform.python_version(), **_package_versions()},
         "platform": platform.platform(),
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": clock.started.isoformat(timespec="seconds"),
         "notice": medimg.NOT_A_MEDICAL_DEVICE,
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from medimg import files
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
+from medimg.report.writers import withdraw_report
 from medimg.results import Report
 from medimg.stages.case import Case, Clock, base_provenance, describe_input
 from medimg.stages.infer import Engine, infer
@@ -36,9 +37,10 @@ def run_chain(
     files.output_folder(output)
     clock = Clock()
     with clock.time("select"):
-        selection = select(inputs, pipeline)
+        selection = select(inputs, pipeline, progress)
     with clock.time("read"):
         case = open_case(selection, clock)
+    withdraw_report(output)
     for stage in selection.pipeline.stages:
         if stage.name == "preprocess" and stage.options.get("save"):
             save_volumes(case.volumes, output / "preprocessed")
@@ -51,12 +53,12 @@ def run_chain(
     return case
 
 
-def open_case(selection: Selection, clock: Clock | None = None) -> Case:
+def open_case(selection: Selection, clock: Clock) -> Case:
     """Read what was selected into a case with an empty report."""
     volumes = read_chosen(selection)
     report = Report(
         pipeline=selection.pipeline.identity,
         inputs=[describe_input(role, volume) for role, volume in volumes.items()],
-        provenance={**base_provenance(), "selection": selection.to_dict()},
+        provenance={**base_provenance(clock), "selection": selection.to_dict()},
     )
-    return Case(selection.pipeline, volumes, report, clock or Clock())
+    return Case(selection.pipeline, volumes, report, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from medimg.errors import PipelineError, UsageError
 from medimg.pipeline import Pipeline, load_pipeline
@@ -16,32 +17,46 @@ from medimg.study import Volume
 def open_report(folder: Path, pipeline: Pipeline | None = None) -> Case:
     """The case whose report lies in `folder`, with its input volumes read again from where they were.
 
-    Without `pipeline`, the installed one the report names. Raises UsageError when the folder holds no report or its
-    scans have moved, PipelineError when the pipeline is not installed.
+    Without `pipeline`, the installed one the report names; a pipeline that changed since is warned of. Raises
+    InputError when the folder holds no whole report, UsageError when its scans have moved or changed or `pipeline`
+    is another than the report's, PipelineError when the pipeline is not installed.
     """
     report = read_report(folder)
-    return Case(pipeline or _pipeline_of(report), _volumes(report, folder), report)
+    chosen = pipeline or _pipeline_of(report)
+    if chosen.name != report.pipeline.get("name"):
+        raise UsageError(f"the report was made by pipeline {report.pipeline.get('name')!r}, not {chosen.name}")
+    if chosen.sha256 != report.pipeline.get("sha256"):
+        report.warnings.append(f"pipeline {chosen.name} has changed since the scan was searched")
+    return Case(chosen, read_volumes(report, folder), report)
+
+
+def read_volumes(report: Report, folder: Path) -> dict[str, Volume]:
+    """Role -> the volume the report in `folder` was made from. Raises UsageError when one has moved or changed."""
+    try:
+        return {str(entry["role"]): _volume(folder, entry) for entry in report.inputs}
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{folder / 'report.json'}: its inputs were edited ({error}); infer again") from error
 
 
 def _pipeline_of(report: Report) -> Pipeline:
-    name = report.pipeline.get("name", "")
+    name = str(report.pipeline.get("name", ""))
     try:
         return load_pipeline(name)
     except UsageError as error:
         raise PipelineError(
-            f"the report was made by pipeline {name!r}, which is not installed; name its folder"
+            f"the report was made by pipeline {name!r}, which is not installed; name it with --pipeline"
         ) from error
 
 
-def _volumes(report: Report, folder: Path) -> dict[str, Volume]:
-    return {str(entry["role"]): _volume(folder, entry["path"], entry.get("series_uid")) for entry in report.inputs}
-
-
-def _volume(folder: Path, relative: str, series_uid: str | None) -> Volume:
-    path = (folder / relative).resolve()
+def _volume(folder: Path, entry: dict[str, Any]) -> Volume:
+    path = (folder / entry["path"]).resolve()
     if not path.exists():
         raise UsageError(f"{folder / 'report.json'} was made from {path}, which is gone; bring it back or infer again")
-    found = [c for c in find_candidates(path) if series_uid is None or c.series_uid == series_uid]
+    series_uid = entry.get("series_uid")
+    found = [c for c in find_candidates(path) if path.is_file() or series_uid in (None, c.series_uid)]
     if not found:
         raise UsageError(f"{path} no longer holds series {series_uid}; infer again")
-    return max(found[0].read(), key=lambda volume: volume.array.size)
+    volume = max(found[0].read(), key=lambda volume: volume.array.size)
+    if volume.source.sha256 != entry.get("sha256"):
+        raise UsageError(f"{path} is not the scan the report was made from (its digest differs); infer again")
+    return volume

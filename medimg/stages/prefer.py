@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from medimg import geometry
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.header import Frame
 from medimg.errors import PipelineError
 from medimg.stages.candidates import Candidate
+from medimg.study import Volume
 
 AXIAL_COSINE = 0.9
 """A slice normal within about 25 degrees of the body's long axis counts as axial (tilted gantries do)."""
 
 MIN_CHEST_SLICES = 20
 """Fewer images than this are a localizer or a bolus-tracking series, not a chest."""
+
+NEARLY_ISOTROPIC_MM = 0.5
+"""Spacings that differ by less show every plane alike."""
 
 SPACING_STEP_MM = 0.1
 """Slice spacings closer than this are equal."""
@@ -49,10 +52,16 @@ def _thin_axial(candidate: Candidate) -> tuple[Any, ...]:
         return _thin_axial_series(candidate.headers)
     if candidate.volume is None:
         return ()
-    affine = candidate.volume.affine_ras
-    slice_axis = int(np.argmax(geometry.spacing_mm(affine)))
-    axial = abs(affine[2, slice_axis]) / geometry.spacing_mm(affine)[slice_axis] >= AXIAL_COSINE
-    return (False, not axial, False, _stepped(float(candidate.volume.spacing_mm.max())), False, 0, "")
+    return _thin_axial_volume(candidate.volume)
+
+
+def _thin_axial_volume(volume: Volume) -> tuple[Any, ...]:
+    spacing = volume.spacing_mm
+    along_body = int(np.argmax(np.abs(volume.affine_ras[2, :3]) / spacing))
+    # reconstructed across the body, or so fine that it does not matter
+    axial = spacing[along_body] >= spacing.max() - NEARLY_ISOTROPIC_MM
+    too_few = volume.shape[along_body] < MIN_CHEST_SLICES
+    return (too_few, not axial, False, _stepped(float(spacing[along_body])), False, 0)
 
 
 def _thin_axial_series(series: SeriesHeaders) -> tuple[Any, ...]:
@@ -65,7 +74,6 @@ def _thin_axial_series(series: SeriesHeaders) -> tuple[Any, ...]:
         _stepped(_slice_spacing_mm(usable)),
         bool(SHARP_KERNEL.search(str(series.headers.get("ConvolutionKernel", "")))),
         series.number if series.number is not None else 0,
-        series.series_uid,
     )
 
 

@@ -18,12 +18,11 @@ from medimg.errors import InputError, Reason
 from medimg.nifti import stem, write_nifti
 from medimg.progress import Progress, silent
 from medimg.results import MANIFEST_SCHEMA
-from medimg.stages.candidates import SELECTION_FILE, Candidate, find_candidates, role_of_name
+from medimg.stages.candidates import MANIFEST_FILE, SELECTION_FILE, Candidate, find_candidates
+from medimg.stages.roles import role_of_name
 from medimg.study import Volume
 
 SIDECAR_SCHEMA = "medimg.volume/1"
-
-MANIFEST_NAME = "manifest.json"
 
 MAX_SLUG = 40
 """Characters of a series description kept in a file name."""
@@ -58,21 +57,21 @@ def preprocess_folder(root: Path, output: Path, progress: Progress | None = None
     """Convert every series under `root`; write `<name>.nii.gz`, `<name>.json` and manifest.json into `output`.
 
     A `root` that `medimg select` left gives what was chosen, and nothing else.
-    One series is in memory at a time. The manifest is written whatever happens to single series.
+    One series is in memory at a time. The manifest is written whatever happens to single series, and last: a run that
+    is stopped leaves none, so that no half of a folder looks whole.
     Raises OutputError, and InputError (not_dicom) when the folder holds no DICOM image.
     """
     listen = progress or silent
     files.output_folder(output)
+    (output / MANIFEST_FILE).unlink(missing_ok=True)
     if (root / SELECTION_FILE).is_file():
         return _preprocess_selection(root, output, listen)
     discovery = discover(root, listen)
     manifest = Manifest(root, skipped=discovery.skipped)
-    try:
-        for done, headers in enumerate(discovery.series, start=1):
-            manifest.series.append(_convert(headers, root, output))
-            listen("series", done, len(discovery.series))
-    finally:
-        files.write_json(output / MANIFEST_NAME, manifest.to_dict())
+    for done, headers in enumerate(discovery.series, start=1):
+        manifest.series.append(_convert(headers, root, output))
+        listen("series", done, len(discovery.series))
+    files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     if not manifest.series:
         count = len(discovery.skipped)
         message = f"{root} holds no DICOM image ({count} other files); name a folder that holds the scan's DICOM files"
@@ -89,19 +88,17 @@ def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
     manifest = Manifest(output)
     for role, volume in volumes.items():
         manifest.series.append(_convert_volume(volume, output / f"{role}.nii.gz", role))
-    files.write_json(output / MANIFEST_NAME, manifest.to_dict())
-    return output / MANIFEST_NAME
+    files.write_json(output / MANIFEST_FILE, manifest.to_dict())
+    return output / MANIFEST_FILE
 
 
 def _preprocess_selection(root: Path, output: Path, listen: Progress) -> Manifest:
     manifest = Manifest(root)
     chosen = find_candidates(root)
-    try:
-        for done, candidate in enumerate(chosen, start=1):
-            manifest.series.append(_convert_chosen(candidate, output))
-            listen("series", done, len(chosen))
-    finally:
-        files.write_json(output / MANIFEST_NAME, manifest.to_dict())
+    for done, candidate in enumerate(chosen, start=1):
+        manifest.series.append(_convert_chosen(candidate, output))
+        listen("series", done, len(chosen))
+    files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     return manifest
 
 

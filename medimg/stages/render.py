@@ -11,6 +11,9 @@ from medimg.stages.case import Case, peak_memory_mib
 
 def render(case: Case, options: dict[str, Any], output: Path) -> list[Path]:
     """Write the case's report to the folder `output` and return the files. options: `formats`."""
-    case.report.provenance["seconds"] = dict(case.clock.seconds)
-    case.report.provenance["peak_memory_mib"] = peak_memory_mib()
+    provenance = case.report.provenance
+    provenance["seconds"] = {**provenance.get("seconds", {}), **case.clock.seconds}
+    # of a report taken up again, the peak is that of the run that searched the scan
+    if "peak_memory_mib" not in provenance or "infer" in case.clock.seconds:
+        provenance["peak_memory_mib"] = peak_memory_mib()
     return write_report(case.report, case.volumes, output, tuple(options.get("formats", FORMATS)))

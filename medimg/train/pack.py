@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 import medimg
 from medimg import files
@@ -27,7 +28,9 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path) -> Pa
     """
     bundle = run / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
-    shutil.copyfile(pipeline.folder / PIPELINE_FILE, run / PIPELINE_FILE)
+    document = yaml.safe_load((pipeline.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
+    document["bundle"] = bundle.name
+    files.write_text(run / PIPELINE_FILE, yaml.safe_dump(document, sort_keys=False))
     weights = torch.load(run / LAST_WEIGHTS, map_location="cpu", weights_only=True)
     with files.atomic_path(bundle / WEIGHTS) as temporary:
         torch.save(weights, temporary)

@@ -48,6 +48,14 @@ def test_a_pipeline_is_loaded_by_file_folder_or_bundle(tmp_path):
         ({"stages": [{"infer": {}}, {"infer": {}}]}, "at most once"),
         ({"stages": [{"infer": [1]}]}, "not a mapping"),
         ({"stages": ["infer"]}, "one name with its options"),
+        ({"stages": 5}, "stages must be a list"),
+        ({"inputs": 5}, "inputs must be a list"),
+        ({"stages": [{"infer": {"treshold": 0.5}}]}, "stage infer has no option 'treshold'"),
+        ({"stages": [{"infer": {"channels": ["A"]}}]}, "has no option 'channels'"),
+        ({"stages": [{"infer": {"threshold": "high"}}]}, "threshold cannot be 'high'"),
+        ({"stages": [{"infer": {"requires": ["skull_striped"]}}]}, "requires skull_striped; known are skull_stripped"),
+        ({"stages": [{"infer": {}}, {"report": {"formats": "html"}}]}, "formats cannot be 'html'"),
+        ({"stages": [{"select": {}}, {"report": {}}]}, "need an infer stage"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, changes, message):

@@ -56,7 +56,7 @@ def test_what_a_ring_encloses_can_belong_to_it():
     assert whole[4, 4, 4] == 1
 
 
-@pytest.mark.parametrize("change", [{"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}])
+@pytest.mark.parametrize("change", [{"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}, {"threshold": 50}])
 def test_options_that_do_not_fit_are_refused(change):
     with pytest.raises(PipelineError, match="infer stage"):
         SegmentOptions.from_stage({**OPTIONS, **change})

@@ -7,11 +7,13 @@ import shutil
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import toy
 
 from medimg import nifti
-from medimg.errors import OutputError, Reason, UnsuitableScanError
+from medimg.errors import InputError, OutputError, Reason, UnsuitableScanError, UsageError
+from medimg.phantoms.dicom import write_ct_series
 from medimg.pipeline import load_pipeline
 from medimg.stages.chain import run_chain
 from medimg.stages.folders import open_report
@@ -20,6 +22,7 @@ from medimg.stages.preprocess import preprocess_folder
 from medimg.stages.render import render
 from medimg.stages.select import select, write_selection
 
+DICOM = np.diag([-1.0, -1.0, 2.0, 1.0])
 CENTER_RAS = np.array([12.0, -7.0, 30.0])
 AXIAL = np.array([[-1.0, 0, 0, 40], [0, 1.0, 0, -30], [0, 0, 1.25, 5], [0, 0, 0, 1]])
 SAGITTAL = np.array([[0, 0, 1.25, -15], [-1.0, 0, 0, 20], [0, 1.0, 0, 10], [0, 0, 0, 1]])
@@ -160,3 +163,39 @@ def test_select_preprocess_and_infer_pass_a_case_on_by_folders(tmp_path):
     case = run_chain([(None, tmp_path / "preprocessed")], tmp_path / "out", pipeline)
     assert list(case.volumes) == ["t1n", "t2f"]
     assert len(case.report.findings) == 1
+
+
+def test_a_scan_that_changed_since_is_told(tmp_path, detector):
+    toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
+    run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)
+    toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS + 3)
+    with pytest.raises(UsageError, match="its digest differs"):
+        open_report(tmp_path / "out", detector)
+
+
+def test_another_pipeline_does_not_measure_this_report(tmp_path, detector):
+    toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
+    run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)
+    with pytest.raises(UsageError, match="was made by pipeline 'toy_detector', not toy_segmenter"):
+        open_report(tmp_path / "out", load_pipeline(str(toy.segmenter(tmp_path / "segmenter"))))
+
+
+def test_nothing_of_an_earlier_run_passes_for_the_next_one(tmp_path, detector):
+    toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
+    run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)
+    text = (tmp_path / "detector" / "pipeline.yaml").read_text()
+    (tmp_path / "detector" / "pipeline.yaml").write_text(text.replace("report: {}", "report:\n    formats: [csv]"))
+    run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", load_pipeline(str(tmp_path / "detector")))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["findings.csv"]
+
+
+def test_a_series_that_is_not_whole_is_not_searched(tmp_path, detector):
+    write_ct_series(
+        np.random.default_rng(0).integers(-1000, 0, (16, 16, 30)).astype(np.int16), DICOM, tmp_path / "ct", seed=1
+    )
+    paths = sorted((tmp_path / "ct").rglob("*"))
+    position = {path: float(pydicom.dcmread(path).ImagePositionPatient[2]) for path in paths if path.is_file()}
+    sorted(position, key=position.get)[14].unlink()
+    with pytest.raises(InputError) as caught:
+        run_chain([(None, tmp_path / "ct")], tmp_path / "out", detector)
+    assert caught.value.reason == Reason.MISSING_SLICES

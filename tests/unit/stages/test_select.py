@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from medimg import nifti
 from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
+from medimg.phantoms.dicom import write_ct_series
 from medimg.pipeline import Pipeline, PipelineInput, Stage
-from medimg.stages.candidates import find_candidates, role_of_description, role_of_name
+from medimg.stages.candidates import find_candidates
 from medimg.stages.select import read_chosen, select, write_selection
 
 CT = Pipeline(
@@ -55,40 +57,6 @@ def case(tmp_path):
     for suffix in ("t1", "t1ce", "t2", "flair", "seg"):
         write(tmp_path / "case" / f"BraTS2021_00006_{suffix}.nii.gz", 0, 400)
     return tmp_path / "case"
-
-
-@pytest.mark.parametrize(
-    ("name", "role"),
-    [
-        ("BraTS-GLI-00000-000-t1c", "t1c"),
-        ("BraTS2021_00006_t1ce", "t1c"),
-        ("BraTS2021_00006_t1", "t1n"),
-        ("sub-01_ce-gadolinium_T1w", "t1c"),
-        ("sub-01_T1w", "t1n"),
-        ("sub-01_FLAIR", "t2f"),
-        ("t2", "t2w"),
-        ("not2", None),
-        ("chest", None),
-    ],
-)
-def test_a_role_is_told_by_the_end_of_a_name(name, role):
-    assert role_of_name(name) == role
-
-
-@pytest.mark.parametrize(
-    ("description", "role"),
-    [
-        ("AX T1 POST GAD", "t1c"),
-        ("T1 MPRAGE +C", "t1c"),
-        ("Sag T1 pre contrast", "t1n"),
-        ("AX T2 FLAIR FS", "t2f"),
-        ("t2_tse_tra", "t2w"),
-        ("AX T2* GRE", None),
-        ("DWI b1000", None),
-    ],
-)
-def test_a_role_is_told_by_a_plain_description(description, role):
-    assert role_of_description(description) == role
 
 
 def test_air_in_hounsfield_units_makes_a_ct(ct):
@@ -192,3 +160,57 @@ def test_a_broken_manifest_is_told(tmp_path):
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(UsageError, match="make it again"):
         find_candidates(tmp_path)
+
+
+def test_one_dark_voxel_makes_no_ct_of_an_mr(tmp_path):
+    array = np.random.default_rng(0).integers(0, 400, (20, 20, 20)).astype(np.int16)
+    array[3, 3, 3] = -400
+    nifti.write_nifti(tmp_path / "scan_t1c.nii.gz", array, np.eye(4))
+    (candidate,) = find_candidates(tmp_path / "scan_t1c.nii.gz")
+    assert (candidate.modality, candidate.role) == ("MR", "t1c")
+
+
+def test_a_role_given_to_a_folder_of_several_scans_is_refused(case):
+    with pytest.raises(UsageError, match="holds 4 scans, not one for role t1n"):
+        find_candidates(case, "t1n")
+
+
+def test_an_unsound_file_beside_sound_ones_is_left_with_its_reason(case):
+    (case / "BraTS2021_00006_extra.nii.gz").write_text("junk")
+    (case / "._BraTS2021_00006_t1.nii.gz").write_text("macOS")
+    selection = select([(None, case)], MR)
+    (left,) = selection.not_chosen
+    assert left["path"].endswith("extra.nii.gz")
+    assert "is not a volume file" in left["why"]
+
+
+def test_a_thin_isotropic_ct_beats_thick_slices(tmp_path):
+    for name, spacing in (("thick", 5.0), ("isotropic", 1.0)):
+        array = np.random.default_rng(0).integers(-1000, 400, (24, 24, 24)).astype(np.int16)
+        nifti.write_nifti(tmp_path / "two" / f"{name}.nii.gz", array, np.diag([1, 1, spacing, 1.0]))
+    assert select([(None, tmp_path / "two")], CT).chosen["ct"].path.name == "isotropic.nii.gz"
+
+
+def test_scans_of_two_studies_are_not_mixed(tmp_path):
+    for name in "ab":
+        write(tmp_path / "two" / f"{name}.nii.gz", -1000, 400, spacing=1.0 if name == "a" else 2.0)
+        (tmp_path / "two" / f"{name}.json").write_text(json.dumps({"modality": "CT", "study_uid": f"1.2.{name}"}))
+    with pytest.raises(UnsuitableScanError, match="scans of several studies") as caught:
+        select([(None, tmp_path / "two")], CT)
+    assert caught.value.reason == Reason.AMBIGUOUS_SERIES
+
+
+def test_a_selection_is_not_written_into_the_scans_own_folder(tmp_path):
+    phantom_folder = tmp_path / "dicom"
+    write_ct_series(np.full((8, 8, 24), -800, np.int16), np.diag([-1.0, -1, 2, 1]), phantom_folder, seed=1)
+    selection = select([(None, phantom_folder)], CT)
+    with pytest.raises(UsageError, match="name another one"):
+        write_selection(selection, phantom_folder)
+
+
+def test_a_role_states_the_modality_of_a_file_that_shows_none(tmp_path):
+    path = write(tmp_path / "pet.nii.gz", 0, 400)
+    pet = replace(CT, inputs=(PipelineInput("pt", "PT"),))
+    with pytest.raises(UnsuitableScanError):
+        select([(None, path)], pet)
+    assert select([("pt", path)], pet).chosen["pt"].path == path
