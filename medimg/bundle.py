@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
+from monai.inferers import SlidingWindowInferer
 from monai.transforms import Compose
 
 from medimg.errors import PipelineError
@@ -57,14 +58,20 @@ class Bundle:
     @cached_property
     def preprocessing(self) -> Compose:
         """The bundle's own transforms on {"image": (C, I, J, K) MetaTensor}, without those that read files."""
-        chain = self.parser["preprocessing"]["transforms"]
+        try:
+            chain = self.parser["preprocessing"]["transforms"]
+        except (KeyError, TypeError) as error:
+            raise PipelineError(f"{self.folder / INFERENCE_CONFIG}: no preprocessing with transforms in it") from error
         kept = [index for index, entry in enumerate(chain) if _target(entry) not in LOADING_TRANSFORMS]
         return Compose([self._content(f"preprocessing::transforms::{index}") for index in kept])
 
     @cached_property
     def inferer(self) -> Any:
-        """The bundle's inferer, for its window (`roi_size`), `overlap` and `mode`."""
-        return self._content("inferer")
+        """The bundle's SlidingWindowInferer, for its window (`roi_size`), `overlap`, `mode` and padding."""
+        inferer = self._content("inferer")
+        if not isinstance(inferer, SlidingWindowInferer):
+            raise PipelineError(f"{self.folder / INFERENCE_CONFIG}: inferer must be a SlidingWindowInferer")
+        return inferer
 
     @cached_property
     def metadata(self) -> dict[str, Any]:

@@ -34,12 +34,12 @@ def read_report(folder: Path) -> Report:
         segmentation = _segmentation(folder, document["segmentation"])
         document = with_absolute_paths(document, folder)
         return Report(
-            pipeline=document["pipeline"],
-            inputs=document["inputs"],
+            pipeline=dict(document["pipeline"]),
+            inputs=[dict(entry) for entry in document["inputs"]],
             findings=[Finding.from_dict(entry) for entry in document["findings"]],
             segmentation=segmentation,
-            provenance=document["provenance"],
-            warnings=document["warnings"],
+            provenance=dict(document["provenance"]),
+            warnings=list(document["warnings"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -132,3 +132,19 @@ def test_a_network_that_cannot_be_built_names_the_file(tmp_path):
     config.write_text(json.dumps(document))
     with pytest.raises(PipelineError, match=r"inference\.json: cannot build network_def"):
         load_bundle(folder / "bundle").network()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("preprocessing", None, "no preprocessing with transforms"),
+        ("inferer", {"_target_": "SimpleInferer"}, "must be a SlidingWindowInferer"),
+    ],
+)
+def test_a_configuration_medimg_cannot_use_is_told(tmp_path, key, value, message):
+    folder = toy.detector(tmp_path / "detector")
+    config = folder / "bundle" / "configs" / "inference.json"
+    document = {**json.loads(config.read_text()), key: value}
+    config.write_text(json.dumps(document))
+    with pytest.raises(PipelineError, match=message):
+        getattr(load_bundle(folder / "bundle"), key)
