@@ -1,6 +1,7 @@
 """Atomic writes: whole or not at all."""
 
 import json
+import os
 
 import pytest
 
@@ -53,3 +54,55 @@ def test_writing_below_a_file_says_where_and_what_to_do(tmp_path):
 
 def test_paths_are_told_relative_to_the_folder_that_holds_the_document(tmp_path):
     assert files.relative(tmp_path / "scan.nii", tmp_path / "out") == "../scan.nii"
+
+
+def test_a_relative_path_leads_back_from_a_folder_that_is_a_link(tmp_path):
+    (tmp_path / "real" / "deep" / "out").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "real" / "deep" / "out")
+    (tmp_path / "scan.nii").write_text("scan")
+    told = files.relative(tmp_path / "scan.nii", tmp_path / "out")
+    assert (tmp_path / "out" / told).read_text() == "scan"
+
+
+def test_a_relative_path_keeps_the_name_of_a_linked_file(tmp_path):
+    (tmp_path / "object-17").write_text("scan")
+    (tmp_path / "scan.nii").symlink_to(tmp_path / "object-17")
+    assert files.relative(tmp_path / "scan.nii", tmp_path) == "scan.nii"
+
+
+def test_what_is_flushed_is_open_for_writing(tmp_path, monkeypatch):
+    """Windows flushes no handle that cannot write; a write of nothing tells."""
+    flushed = []
+    monkeypatch.setattr(files.os, "fsync", lambda handle: flushed.append(os.write(handle, b"")))
+    with files.atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+        temporary.chmod(0o400)
+    assert flushed == [0]
+    assert (tmp_path / "a.txt").read_text() == "x"
+
+
+def test_the_digest_of_several_files_depends_on_each_and_that_of_one_is_its_own(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_text("a")
+    b.write_text("b")
+    assert files.sha256_of_files([a]) == files.sha256_of_file(a)
+    assert len({files.sha256_of_files(parts) for parts in ([a], [a, b], [b, a], [b])}) == 4
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ("NDims = 3\nElementDataFile = LOCAL\nbytes", []),
+        ("NDims = 3\nElementDataFile = my scan.raw\n", ["my scan.raw"]),
+        ("NDims = 3\nElementDataFile = LIST\n1.raw\n2.raw\n", ["1.raw", "2.raw"]),
+        ("NDims = 3\nElementDataFile = s%03d.raw 1 5 2\n", ["s001.raw", "s003.raw", "s005.raw"]),
+        ("NRRD0004\ntype: short\n\nbytes\ndata file: no.raw\n", []),
+        ("NRRD0004\ntype: short\ndata file: sub/a.raw\n", ["sub/a.raw"]),
+        ("NRRD0004\ndatafile: LIST 2\n1.raw\n2.raw\n", ["1.raw", "2.raw"]),
+        ("NRRD0004\ndata file: s%d.raw 2 1 -1\n", ["s2.raw", "s1.raw"]),
+        ("hello", []),
+    ],
+)
+def test_the_data_files_a_header_names_are_found(tmp_path, header, data):
+    (tmp_path / "a.mhd").write_text(header)
+    assert files.data_files(tmp_path / "a.mhd") == [tmp_path / name for name in data]
