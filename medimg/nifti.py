@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medimg import files, geometry
-from medimg.errors import InputError, Reason
+from medimg.errors import InputError, OutputError, Reason
 from medimg.study import Source, Volume
 
 if TYPE_CHECKING:
@@ -51,6 +51,18 @@ DAMAGE_WORDS = (
 )
 """Parts of the messages with which gzip, nibabel and ITK report a file that ends early or fails its checksum."""
 
+MM_PER_UNIT = {1: 1e3, 3: 1e-3}
+"""xyzt_units & 7 -> mm: metre and micron; unknown (0) and mm (2) count as mm (nifti1.h, NIFTI_UNITS_*)."""
+
+AGREEMENT_MM = 1.0
+"""sform and qform agree when no corner of the grid lies further apart than this or half a voxel, whichever is more.
+
+A qform holds no shear, so a sheared sform agrees with its own orthogonal part too, as nifti_mat44_to_quatern
+(nifti1_io.c) computes it: the rotation nearest to the unit axes, by polar decomposition; same spacing and origin.
+"""
+
+INT32 = np.iinfo(np.int32)
+
 MIN_SLICES = 2
 """Fewer along any axis is a picture, not a volume."""
 
@@ -71,15 +83,16 @@ def stem(path: Path) -> str:
 def read_volume(path: Path) -> Volume:
     """Read a volume file: array (I, J, K) in the file's own voxel order, affine to RAS mm.
 
-    Integers stay as stored; scaled or floating data become float32.
+    Integers stay as stored; scaled or floating data become float32. `source.files` are the header and the files that
+    hold its voxels; `source.sha256` covers them all.
     Raises InputError: not_a_volume_file, truncated, too_large, not_3d, time_series, no_geometry,
     bad_affine, non_finite_voxels, empty_volume, unsupported_kind.
     """
     if not path.is_file():
         raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} is not a file; name a volume file", [path])
     reader = _read_nifti if path.name.lower().endswith(NIFTI_SUFFIXES) else _read_itk
-    array, affine_ras, kind = reader(path)
-    source = Source(path=path, kind=kind, files=(path,), sha256=files.sha256_of_file(path))
+    array, affine_ras, kind, parts = reader(path)
+    source = Source(path=path, kind=kind, files=parts, sha256=files.sha256_of_files(parts))
     volume = Volume(array=array, affine_ras=affine_ras, source=source, description=stem(path))
     check_voxels(volume)
     return volume
@@ -104,9 +117,14 @@ def check_voxels(volume: Volume) -> None:
 
 
 def write_nifti(path: Path, array: NDArray[Any], affine_ras: ArrayLike, description: str = "") -> None:
-    """Write array (I, J, K) with its voxel -> RAS mm affine as NIfTI-1, atomically; .gz by isal level 1."""
+    """Write array (I, J, K) with its voxel -> RAS mm affine as NIfTI-1, atomically; .gz by isal level 1.
+
+    64-bit integers are stored as int32, bool as uint8, float16 as float32: what other programs read.
+    Raises OutputError when that would change a value, or the array holds no numbers.
+    """
     import nibabel as nib
 
+    array = _storable(path, array)
     image = nib.Nifti1Image(array, np.asarray(affine_ras, dtype=np.float64))
     header = image.header
     image.set_sform(image.affine, code=1)
@@ -131,12 +149,27 @@ def _write_slices(write: Callable[[bytes], Any], header: bytes, array: NDArray[A
         write(array[:, :, k].tobytes(order="F"))
 
 
+def _storable(path: Path, array: NDArray[Any]) -> NDArray[Any]:
+    """The array in this machine's byte order and a type that every NIfTI reader knows, no value changed."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "b":
+        return array.astype(np.uint8)
+    if kind in "iu" and size == 8:
+        if array.min() < INT32.min or array.max() > INT32.max:
+            raise OutputError(f"cannot write {path}: values do not fit int32; convert them to float64")
+        return array.astype(np.int32)
+    if kind not in "iuf" or size > 8:
+        raise OutputError(f"cannot write {path}: {array.dtype} is no NIfTI number; convert to int32 or float32")
+    target = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
+    return array.astype(target, copy=False)
+
+
 def _is_sheared(affine: ArrayLike) -> bool:
     axes = np.asarray(affine)[:3, :3] / geometry.spacing_mm(affine)
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4)
 
 
-def _read_nifti(path: Path) -> tuple[NDArray[Any], geometry.Affine, str]:
+def _read_nifti(path: Path) -> tuple[NDArray[Any], geometry.Affine, str, tuple[Path, ...]]:
     import nibabel as nib
 
     try:
@@ -148,7 +181,7 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], geometry.Affine, str]:
                 Reason.UNSUPPORTED_KIND, f"{path}: voxels are {dtype}, not plain numbers; convert to scalars", [path]
             )
         _check_claim(path, shape, dtype.itemsize)
-        affine = _nifti_affine(path, image)
+        affine = _nifti_affine(path, image, shape)
         array = _scaled(_stored_voxels(path, image, shape, dtype), image.dataobj.slope, image.dataobj.inter)
     except InputError:
         raise
@@ -161,7 +194,9 @@ def _read_nifti(path: Path) -> tuple[NDArray[Any], geometry.Affine, str]:
         nib.filebasedimages.ImageFileError,
     ) as error:
         raise _unreadable(path, error) from error
-    return array, affine, "nifti"
+    # header before image; a .nii is both
+    parts = (Path(image.file_map[role].filename) for role in ("header", "image") if role in image.file_map)
+    return array, affine, "nifti", tuple(dict.fromkeys(parts))
 
 
 def _stored_voxels(path: Path, image: Any, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -191,14 +226,47 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any
     return array
 
 
-def _nifti_affine(path: Path, image: Any) -> geometry.Affine:
+def _nifti_affine(path: Path, image: Any, shape: tuple[int, int, int]) -> geometry.Affine:
     header = image.header
     # ANALYZE and both codes 0 (NIfTI-1 "method 1"): the standard gives no orientation, and we do not guess one
     if "sform_code" not in header or (int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0):
         raise InputError(
             Reason.NO_GEOMETRY, f"{path}: the header holds no orientation (qform and sform unset); set one", [path]
         )
-    return _checked_affine(path, image.affine)
+    to_mm = MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+    world = np.diag([to_mm, to_mm, to_mm, 1.0])
+    affine = _checked_affine(path, world @ image.affine)
+    if int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0:
+        _check_agreement(path, shape, affine, world @ header.get_qform())
+    return affine
+
+
+def _check_agreement(path: Path, shape: Sequence[int], sform: geometry.Affine, qform: geometry.Affine) -> None:
+    """Raise InputError bad_affine when the two orientations, (4, 4) to RAS mm, put the grid into different places."""
+    tolerance = max(AGREEMENT_MM, float(geometry.spacing_mm(sform).min()) / 2)
+    if not any(geometry.same_grid(shape, qform, shape, same, tolerance) for same in (sform, _without_shear(sform))):
+        raise InputError(
+            Reason.BAD_AFFINE,
+            f"{path}: sform ({_told(sform)}) and qform ({_told(qform)}) put the grid more than {tolerance:.2g} mm "
+            "apart; set the code of the wrong one to 0",
+            [path],
+        )
+
+
+def _told(affine: geometry.Affine) -> str:
+    """Axes and origin of an affine in words."""
+    if not geometry.is_usable(affine):
+        return "unusable"
+    return f"{geometry.axis_codes(affine)}, origin {', '.join(f'{value:.1f}' for value in affine[:3, 3])}"
+
+
+def _without_shear(affine: geometry.Affine) -> geometry.Affine:
+    """The affine with its axes turned as little as makes them orthogonal; spacing and origin kept. (4, 4)."""
+    spacing = geometry.spacing_mm(affine)
+    left, _stretch, right = np.linalg.svd(affine[:3, :3] / spacing)
+    result: geometry.Affine = np.array(affine, dtype=np.float64)
+    result[:3, :3] = (left @ right) * spacing
+    return result
 
 
 def _checked_affine(path: Path, affine: ArrayLike) -> geometry.Affine:
@@ -246,9 +314,10 @@ def _check_claim(path: Path, shape: tuple[int, int, int], item_bytes: int) -> No
         )
 
 
-def _read_itk(path: Path) -> tuple[NDArray[Any], geometry.Affine, str]:
+def _read_itk(path: Path) -> tuple[NDArray[Any], geometry.Affine, str, tuple[Path, ...]]:
     import SimpleITK as sitk
 
+    parts = (path, *_data_files(path))
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -265,7 +334,21 @@ def _read_itk(path: Path) -> tuple[NDArray[Any], geometry.Affine, str]:
     array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
-    return array, _checked_affine(path, geometry.swap_ras_lps(_itk_affine_lps(image))), "itk"
+    return array, _checked_affine(path, geometry.swap_ras_lps(_itk_affine_lps(image))), "itk", parts
+
+
+def _data_files(path: Path) -> list[Path]:
+    """As `files.data_files`; raises InputError when the file cannot be read or one that it names is missing."""
+    try:
+        named = files.data_files(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    missing = [part for part in named if not part.is_file()]
+    if missing:
+        raise InputError(
+            Reason.TRUNCATED, f"{path}: its data file {missing[0]} is missing; copy it beside the header", [path]
+        )
+    return named
 
 
 def _without_unit_axes(sitk: Any, image: SimpleITK.Image) -> SimpleITK.Image:

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from medimg import nifti
-from medimg.errors import InputError, Reason
+from medimg.errors import InputError, OutputError, Reason
 
 AFFINE = np.array([[-0.7, 0, 0, 10.0], [0, 0.7, 0, 5.0], [0, 0.1, 2.5, -3.0], [0, 0, 0, 1]])
 
@@ -133,3 +133,87 @@ def test_an_affine_without_volume_is_refused(tmp_path, voxels, matrix):
 def test_a_header_without_orientation_is_not_given_one(tmp_path, voxels):
     nib.save(nib.Nifti1Image(voxels, None), tmp_path / "a.nii.gz")
     assert reason_of(tmp_path / "a.nii.gz") == Reason.NO_GEOMETRY
+
+
+@pytest.mark.parametrize(("unit", "to_mm"), [("micron", 1e-3), ("meter", 1e3), ("unknown", 1.0), ("mm", 1.0)])
+def test_lengths_are_millimetres_whatever_the_header_counts_in(tmp_path, voxels, unit, to_mm):
+    image = nib.Nifti1Image(voxels, AFFINE)
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "a.nii")
+    expected = np.diag([to_mm, to_mm, to_mm, 1]) @ AFFINE
+    np.testing.assert_allclose(nifti.read_volume(tmp_path / "a.nii").affine_ras, expected, rtol=1e-6)
+
+
+def two_orientations(path, voxels, sform, qform):
+    image = nib.Nifti1Image(voxels, sform)
+    image.set_sform(sform, code=1)
+    image.set_qform(qform, code=1)
+    nib.save(image, path)
+    return path
+
+
+def test_two_orientations_that_disagree_are_refused(tmp_path, voxels):
+    other = np.diag([1.0, -1, 1, 1]) @ AFFINE
+    path = two_orientations(tmp_path / "a.nii", voxels, AFFINE, other)
+    with pytest.raises(
+        InputError, match=r"sform \(.*qform \(.* mm apart; set the code of the wrong one to 0"
+    ) as caught:
+        nifti.read_volume(path)
+    assert caught.value.reason is Reason.BAD_AFFINE
+
+
+@pytest.mark.parametrize("shear", [0.0, 0.1, 2.0], ids=["none", "slight", "strong"])
+def test_a_qform_that_only_lacks_the_shear_agrees(tmp_path, voxels, shear):
+    sform = AFFINE.copy()
+    sform[1, 2] = shear
+    path = two_orientations(tmp_path / "a.nii", voxels, sform, sform)
+    np.testing.assert_allclose(nifti.read_volume(path).affine_ras, sform, atol=1e-5)
+
+
+def test_orientations_that_differ_by_rounding_agree(tmp_path, voxels):
+    shifted = AFFINE.copy()
+    shifted[:3, 3] += 0.4
+    path = two_orientations(tmp_path / "a.nii", voxels, AFFINE, shifted)
+    np.testing.assert_allclose(nifti.read_volume(path).affine_ras, AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.mhd", "a.raw"), ("a.nhdr", "a.raw"), ("a.hdr", "a.img")])
+def test_the_digest_covers_the_voxels_that_lie_beside_the_header(tmp_path, voxels, name, data):
+    digests = set()
+    for change in (0, 1):
+        voxels[5, 5, 5] += change
+        if name == "a.hdr":
+            nib.save(nib.Nifti1Pair(voxels, AFFINE), tmp_path / name)
+        else:
+            sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / name))
+        source = nifti.read_volume(tmp_path / name).source
+        assert source.files == (tmp_path / name, tmp_path / data)
+        digests.add(source.sha256)
+    assert len(digests) == 2
+
+
+def test_a_header_whose_data_file_is_gone_says_so(tmp_path, voxels):
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "a.mhd"))
+    (tmp_path / "a.raw").unlink()
+    with pytest.raises(InputError, match=r"a\.raw is missing") as caught:
+        nifti.read_volume(tmp_path / "a.mhd")
+    assert caught.value.reason is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [(np.int64, np.int32), (np.uint64, np.int32), (np.bool_, np.uint8), (np.float16, np.float32), (">i2", np.int16)],
+)
+def test_types_nifti_lacks_are_stored_in_one_that_holds_every_value(tmp_path, given, stored):
+    array = (np.arange(27).reshape(3, 3, 3) % 5).astype(given)
+    nifti.write_nifti(tmp_path / "a.nii", array, np.eye(4))
+    volume = nifti.read_volume(tmp_path / "a.nii")
+    assert volume.array.dtype == stored
+    assert np.array_equal(volume.array, array)
+
+
+@pytest.mark.parametrize("array", [np.full((2, 2, 2), 1 << 40), np.zeros((2, 2, 2), "U1")], ids=["large", "text"])
+def test_what_nifti_cannot_hold_is_not_written(tmp_path, array):
+    with pytest.raises(OutputError, match=r"a\.nii: .*float"):
+        nifti.write_nifti(tmp_path / "a.nii", array, np.eye(4))
+    assert list(tmp_path.iterdir()) == []
