@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,18 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.uid import UID, ExplicitVRBigEndian
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
 
 from medimg.dicom.header import Frame, PixelFormat
 from medimg.dicom.parse import mapped, open_content, quiet
@@ -30,6 +42,22 @@ PIXEL_KEYWORDS = (
 """What a codec needs to know; rescaling is left out so that no codec applies it."""
 
 
+ITK_SYNTAXES = (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+)
+"""What the codecs that SimpleITK brings decode (GDCM)."""
+
+GE_BIG_ENDIAN_PIXELS = UID("1.2.840.113619.5.2")
+"""GE's private syntax: a little-endian header before big-endian pixels; read as the header says, they are noise."""
+
+
 class PixelReader:
     """Reads frames one by one; keeps the last compressed file decoded, so that its frames cost one decoding."""
 
@@ -47,6 +75,7 @@ class PixelReader:
 
     def _image(self, frame: Frame) -> NDArray[Any]:
         assert frame.block is not None
+        _check_syntax(frame)
         if frame.block.length is not None:
             return self._native(frame)
         if self._decoded is None or self._decoded[0] != frame.path:
@@ -95,7 +124,9 @@ def _decompress(path: Path, form: PixelFormat) -> NDArray[Any]:
     with quiet(), mapped(path):
         dataset = pydicom.dcmread(path, force=True)
         try:
-            pixels = _with_pydicom(dataset, form) if _pydicom_decodes(form) else _with_itk(dataset, form)
+            pixels = (
+                _with_pydicom(dataset, form) if _pydicom_decodes(form.transfer_syntax) else _with_itk(dataset, form)
+            )
         except (RuntimeError, ValueError, AttributeError, OSError, NotImplementedError) as error:
             name = UID(form.transfer_syntax).name
             message = f"{path}: its pixels ({name}) cannot be decoded; decompress the series with another tool"
@@ -104,11 +135,24 @@ def _decompress(path: Path, form: PixelFormat) -> NDArray[Any]:
     return words.view(f"u{words.dtype.itemsize}")
 
 
-def _pydicom_decodes(form: PixelFormat) -> bool:
+def _check_syntax(frame: Frame) -> None:
+    """Raise InputError unsupported_syntax where nothing here can read the frame's pixels."""
+    syntax = UID(frame.format.transfer_syntax)
+    assert frame.block is not None
+    compressed = frame.block.length is None
+    known = _pydicom_decodes(syntax) or syntax in ITK_SYNTAXES if compressed else syntax != GE_BIG_ENDIAN_PIXELS
+    if not known:
+        name = syntax if syntax.name == syntax else f"{syntax.name}, {syntax}"
+        message = f"{frame.path.name}: no decoder for its pixels ({name}); decompress the series with another tool"
+        raise InputError(Reason.UNSUPPORTED_SYNTAX, message, [frame.path])
+
+
+@functools.cache
+def _pydicom_decodes(syntax: str) -> bool:
     from pydicom.pixels.decoders.base import get_decoder
 
     try:
-        return bool(get_decoder(UID(form.transfer_syntax)).is_available)
+        return bool(get_decoder(UID(syntax)).is_available)
     except NotImplementedError:
         return False
 

@@ -68,8 +68,12 @@ class Skipped:
 
 @dataclass
 class SeriesHeaders:
-    """One series as its headers describe it. `headers`: acquisition keyword -> value, from its first file."""
+    """One series as its headers describe it. `headers`: acquisition keyword -> value, from its first file.
 
+    root: the folder that was searched, so that searching it again finds the whole series.
+    """
+
+    root: Path
     study_uid: str
     series_uid: str
     modality: str
@@ -95,6 +99,7 @@ def discover(root: Path, progress: Progress = silent) -> Discovery:
     a single file. Raises InputError (unreadable) when the root cannot be listed.
     """
     found = Discovery(root)
+    folder = root.parent if root.is_file() else root
     by_uid: dict[tuple[str, str], SeriesHeaders] = {}
     paths = list(_regular_files(root, found.skipped))
     with quiet():
@@ -102,7 +107,7 @@ def discover(root: Path, progress: Progress = silent) -> Discovery:
             try:
                 header = read_header(path, HEADER_TAGS)
                 with mapped(path):
-                    _add(path, header, by_uid)
+                    _add(path, header, folder, by_uid)
             except InputError as error:
                 found.skipped.append(Skipped(path, error.reason))
             progress("headers", done, len(paths))
@@ -152,7 +157,7 @@ def _mode(path: Path) -> int:
         return 0
 
 
-def _add(path: Path, header: Header, by_uid: dict[tuple[str, str], SeriesHeaders]) -> None:
+def _add(path: Path, header: Header, root: Path, by_uid: dict[tuple[str, str], SeriesHeaders]) -> None:
     """Put the file's frames into their series. Raises InputError when it belongs to none."""
     dataset = header.dataset
     series_uid = fields.text(dataset, "SeriesInstanceUID")
@@ -164,7 +169,7 @@ def _add(path: Path, header: Header, by_uid: dict[tuple[str, str], SeriesHeaders
         raise InputError(Reason.UNREADABLE, f"{path} names no series; its header is damaged", [path])
     key = (fields.text(dataset, "StudyInstanceUID"), series_uid)
     if key not in by_uid:
-        by_uid[key] = _series(dataset, *key)
+        by_uid[key] = _series(dataset, root, *key)
     by_uid[key].frames.extend(frames_of(path, header))
 
 
@@ -173,9 +178,10 @@ def _has_meta_group(dataset: Dataset) -> bool:
     return bool(getattr(dataset, "file_meta", None))
 
 
-def _series(dataset: Dataset, study_uid: str, series_uid: str) -> SeriesHeaders:
+def _series(dataset: Dataset, root: Path, study_uid: str, series_uid: str) -> SeriesHeaders:
     headers = {keyword: fields.human(dataset, keyword) for keyword in ACQUISITION_KEYWORDS}
     return SeriesHeaders(
+        root=root,
         study_uid=study_uid,
         series_uid=series_uid,
         modality=fields.text(dataset, "Modality"),

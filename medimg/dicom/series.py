@@ -40,6 +40,9 @@ ADVICE = {
     Reason.COLOUR: "colour pictures are no scan; choose the scan itself",
     Reason.UNSUPPORTED_KIND: "export single-frame or enhanced images",
     Reason.NO_RESCALE: "export the original images",
+    Reason.NON_FINITE_VOXELS: "export the original images",
+    Reason.EMPTY_VOLUME: "choose the series that holds the scan",
+    Reason.MIXED_ORIENTATION: "a volume needs at least two slices of one orientation",
 }
 """What to do, by reason; other reasons say it in their own message."""
 
@@ -69,8 +72,10 @@ def read_series(headers: SeriesHeaders) -> SeriesResult:
     with quiet():
         sound = _sound_frames(headers.frames, result)
         if result.rejection is None:
-            for part in _parts(sound, reader, result):
+            parts = _parts(sound, reader, result)
+            for part in parts:
                 _read_part(part, headers, reader, result)
+            _note_mixed_orientation(parts, result)
     _conclude(headers, result)
     return result
 
@@ -131,7 +136,7 @@ def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: 
     first = stack.frames[0]
     extra = {"split": part.split} if part.split else {}
     source = Source(
-        path=first.path.parent,
+        path=headers.root,
         kind="dicom",
         files=tuple(dict.fromkeys(frame.path for frame in stack.frames)),
         sha256=digest(stack, array),
@@ -141,6 +146,18 @@ def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: 
         headers={**headers.headers, **extra},
     )
     result.volumes.append(Volume(array, stack.affine_ras, source, headers.modality or None, headers.description))
+
+
+def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None:
+    """Single images that each have an orientation of their own (radial scans, scouts not marked as such)."""
+    frames = [frame for part in parts for frame in part.frames]
+    orientations = {frame.orientation for frame in frames}
+    if result.volumes or result.rejection is not None or not len(parts) == len(frames) == len(orientations) > 1:
+        return
+    paths = list(dict.fromkeys(frame.path for frame in frames))
+    result.excluded = [entry for entry in result.excluded if entry[1] is not Reason.SINGLE_SLICE]
+    detail = f"each of its {len(frames)} images has an orientation of its own ({_listed(paths)})"
+    result.rejection = InputError(Reason.MIXED_ORIENTATION, detail, paths)
 
 
 def _voxels(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:

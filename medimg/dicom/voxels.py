@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ INT16 = np.iinfo(np.int16)
 def assemble(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
     """Voxels (I, J, K) on the stack's grid: int16 where every slice fits without loss, else float32. CT in HU.
 
-    One slice at a time is held besides the result. Raises InputError as PixelReader.words does, and no_rescale
-    for a CT whose unsigned values come without rescaling.
+    One slice at a time is held besides the result. Raises InputError as PixelReader.words does, no_rescale for a
+    CT whose unsigned values come without rescaling and for a rescaling that is no number, non_finite_voxels,
+    empty_volume.
     """
     frames = stack.frames
     _check_rescale(frames, modality)
@@ -44,6 +46,7 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
         _rescale(stored[::-1], frame, slices[k])
         if padded is not None:
             slices[k][padded[::-1]] = AIR_HU
+    _check_values(slices, frames)
     return np.asarray(slices.transpose(2, 1, 0))
 
 
@@ -69,9 +72,21 @@ def _check_rescale(frames: tuple[Frame, ...], modality: str) -> None:
     if modality == "CT" and bare:
         detail = f"{bare[0].path.name}: a CT without Rescale Intercept has no Hounsfield units"
         raise InputError(Reason.NO_RESCALE, detail, [frame.path for frame in bare])
-    zero = [frame for frame in frames if frame.slope == 0.0]
-    if zero:
-        raise InputError(Reason.NO_RESCALE, f"{zero[0].path.name}: Rescale Slope is 0", [frame.path for frame in zero])
+    senseless = [frame for frame in frames if scaling(frame)[0] == 0 or not all(map(math.isfinite, scaling(frame)))]
+    if senseless:
+        slope, intercept = scaling(senseless[0])
+        detail = f"{senseless[0].path.name}: Rescale Slope {slope:g} and Intercept {intercept:g} give no values"
+        raise InputError(Reason.NO_RESCALE, detail, [frame.path for frame in senseless])
+
+
+def _check_values(slices: NDArray[Any], frames: tuple[Frame, ...]) -> None:
+    """Raise InputError where voxels are NaN or infinite (a minimum or a maximum shows it), or all the same."""
+    ends = (float(slices.min()), float(slices.max()))
+    paths = list(dict.fromkeys(frame.path for frame in frames))
+    if not all(map(math.isfinite, ends)):
+        raise InputError(Reason.NON_FINITE_VOXELS, "rescaled voxels are too large for float32", paths)
+    if ends[0] == ends[1]:
+        raise InputError(Reason.EMPTY_VOLUME, f"every voxel is {ends[0]:g}; there is nothing to see", paths)
 
 
 def _is_integral(frame: Frame) -> bool:

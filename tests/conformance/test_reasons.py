@@ -5,9 +5,12 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.encaps import encapsulate
 
 from medimg.dicom import parse
+from medimg.dicom.decode import GE_BIG_ENDIAN_PIXELS
 from medimg.dicom.discover import discover
 from medimg.errors import Reason
 
@@ -91,6 +94,7 @@ def test_one_slice_is_no_volume(phantom, positions):
         (Reason.COLOUR, {"PhotometricInterpretation": "PALETTE COLOR"}),
         (Reason.UNSUPPORTED_KIND, {"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}),
         (Reason.NO_RESCALE, {"RescaleSlope": 0}),
+        (Reason.EMPTY_VOLUME, {"PixelData": bytes(2 * 7 * 6)}),
     ],
 )
 def test_series_of_other_kinds_are_refused_by_name(phantom, positions, reason, change):
@@ -117,6 +121,51 @@ def test_unsigned_ct_without_rescaling_has_no_hounsfield_units(phantom, position
 
     phantom.slices(positions(4), edit=bare)
     assert refused(phantom).reason is Reason.NO_RESCALE
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("value", ["NaN", "inf"])
+def test_a_rescaling_that_is_no_number_is_refused(phantom, positions, modality, keyword, value):
+    paths = phantom.slices(positions(4), modality=modality)
+    for path in paths:
+        data = path.read_bytes()
+        tag = {"RescaleSlope": b"\x28\x00\x53\x10DS", "RescaleIntercept": b"\x28\x00\x52\x10DS"}[keyword]
+        start = data.index(tag) + len(tag)
+        length = int.from_bytes(data[start : start + 2], "little")
+        text = value.encode().ljust(4)
+        path.write_bytes(data[:start] + len(text).to_bytes(2, "little") + text + data[start + 2 + length :])
+    assert refused(phantom).reason is Reason.NO_RESCALE
+
+
+def test_a_slope_beyond_floats_gives_no_volume(phantom, positions):
+    phantom.slices(positions(4), edit=lambda ds, _n: setattr(ds, "RescaleSlope", "1e60"))
+    assert refused(phantom).reason is Reason.NON_FINITE_VOXELS
+
+
+def test_single_images_of_several_orientations_are_refused_together(phantom, positions):
+    for orientation in [(1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), (0, 1, 0, 0, 0, -1)]:
+        phantom.slices(positions(1), orientation=orientation)
+    error = refused(phantom)
+    assert error.reason is Reason.MIXED_ORIENTATION
+    assert len(error.files) == 3
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.4.201", "1.3.6.1.4.1.5962.99.7", "1.2.840.113619.5.2"])
+def test_pixels_no_decoder_knows_are_refused_by_name(phantom, positions, uid):
+    """High-throughput JPEG 2000, somebody's own syntax, and GE's big-endian pixels in a little-endian file."""
+    paths = phantom.slices(positions(4))
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        if uid != GE_BIG_ENDIAN_PIXELS:
+            dataset.PixelData = encapsulate([b"\0" * 16])
+            dataset["PixelData"].VR = "OB"
+            dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = uid
+        dataset.save_as(path, implicit_vr=False, little_endian=True)
+    error = refused(phantom)
+    assert error.reason is Reason.UNSUPPORTED_SYNTAX
+    assert uid in str(error)
 
 
 def test_a_good_volume_survives_beside_a_bad_stack_and_the_series_still_says_so(phantom, world_error, positions):

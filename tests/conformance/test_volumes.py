@@ -319,6 +319,21 @@ def test_the_source_names_its_files_in_slice_order(phantom, positions):
     assert phantom.read_one().volumes[0].source.sha256 != again
 
 
+def test_a_series_over_two_folders_comes_from_the_folder_that_was_searched(phantom, world_error, positions):
+    places = positions(6)
+    phantom.slices(places[:3], subfolder="1")
+    phantom.slices(places[3:], subfolder="2")
+    (volume,) = phantom.read_one().volumes
+    assert world_error(volume) <= 0.51
+    assert volume.source.path == phantom.folder
+
+
+def test_a_series_found_in_one_named_file_comes_from_its_folder(phantom, positions):
+    path = phantom.slices(positions(1))[0]
+    (series,) = discover(path).series
+    assert series.root == phantom.folder
+
+
 def test_a_dicomdir_medium_is_read_by_its_files(phantom, world_error, positions):
     paths = phantom.slices(positions(4), subfolder="DICOM/ST0/SE0")
     directory = Dataset()
