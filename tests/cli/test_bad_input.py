@@ -179,6 +179,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, tiny_disk, infer):
 
 INTERRUPTED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with Ctrl-C ignored
 import medimg.report.writers as writers
 real = writers.findings_csv
 def interrupted(report):

@@ -168,12 +168,13 @@ def test_a_reader_that_goes_away_is_no_error():
 
 
 SLEEPING_COMMAND = """
-import sys, time, click
+import signal, sys, time, click
 from pathlib import Path
 from medimg.cli import doctor, main
 from medimg.files import atomic_path
 
 folder = Path({folder!r})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with Ctrl-C ignored
 
 @click.command()
 def command():
