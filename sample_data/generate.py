@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg import errors, files
-from medimg.nifti import write_nifti
 from medimg.phantoms import brain, dicom, thorax
 from medimg.phantoms.nodules import Nodule
+from medimg.volumes import write_nifti
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_FOLDER = HERE / "generated"

@@ -14,7 +14,7 @@ LAYERS = [
     ["errors", "progress"],
     ["geometry"],
     ["study", "results", "files"],
-    ["phantoms", "dicom", "nifti"],
+    ["phantoms", "dicom", "volumes"],
     ["bundle", "pipeline"],
     ["inference"],
     ["measure"],
@@ -25,7 +25,7 @@ LAYERS = [
 ]
 """Lowest first. A part imports only from layers below its own, and from itself."""
 
-SAME_LAYER = {("results", "study"), ("bundle", "pipeline"), ("phantoms", "nifti"), ("phantoms", "dicom")}
+SAME_LAYER = {("results", "study"), ("bundle", "pipeline"), ("phantoms", "volumes"), ("phantoms", "dicom")}
 """(who, whom): the imports within a layer that there may be; one direction only."""
 
 MAY_IMPORT_TORCH = {"inference", "train", "bundle"}

@@ -13,7 +13,7 @@ import pydicom
 import pytest
 
 from medimg import files
-from medimg.nifti import read_volume
+from medimg.volumes import read_volume
 
 SCRIPT = Path(__file__).resolve().parent.parent / "sample_data" / "generate.py"
 

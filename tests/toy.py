@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import yaml
 
-from medimg import nifti
+from medimg import volumes
 
 STRIDE = 2
 LOG_DIAMETER = 2.0
@@ -84,7 +84,7 @@ def chest_crop(path: Path, affine_ras, center_ras, shape=(48, 48, 40), radius_mm
     distance = distance_mm(shape, affine_ras, center_ras)
     bell = 0.5 ** ((distance / radius_mm) ** 2)
     noise = np.random.default_rng(0).normal(0, 10, shape)
-    nifti.write_nifti(path, (-850 + 1250 * bell + noise).astype(np.int16), affine_ras)
+    volumes.write_nifti(path, (-850 + 1250 * bell + noise).astype(np.int16), affine_ras)
     return distance <= radius_mm
 
 

@@ -6,8 +6,8 @@ import csv
 import io
 from pathlib import Path
 
-from medimg.nifti import stem
 from medimg.results import Report
+from medimg.volumes import stem
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm")
 """The submission format of the LUNA16 challenge, and `diameter_mm` of its annotations."""

@@ -10,13 +10,13 @@ from typing import Any
 import medimg
 from medimg import files
 from medimg.errors import UsageError
-from medimg.nifti import write_nifti
 from medimg.report.csv import findings_csv
 from medimg.report.paths import with_relative_paths
 from medimg.report.read import REPORT_FILE
 from medimg.report.wording import label_volumes, pipeline_of
 from medimg.results import Report, Segmentation
 from medimg.study import Volume
+from medimg.volumes import write_nifti
 
 FORMATS = ("json", "csv", "nifti", "png", "html")
 """What can be written, and what is by default."""

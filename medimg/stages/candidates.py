@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medimg import nifti
+from medimg import volumes
 from medimg.dicom.discover import SeriesHeaders, discover
 from medimg.dicom.series import read_series
 from medimg.errors import InputError, Reason, UsageError
@@ -90,21 +90,21 @@ def _from_folder(path: Path, progress: Progress) -> list[Candidate]:
 def _is_scan_file(path: Path) -> bool:
     """A volume file; not a hidden one (macOS leaves ._twins), nor the .img half of a pair (PACS also name DICOM so)."""
     hidden = path.name.startswith(".")
-    return path.is_file() and not hidden and path.suffix.lower() != ".img" and nifti.is_volume_file(path)
+    return path.is_file() and not hidden and path.suffix.lower() != ".img" and volumes.is_volume_file(path)
 
 
 def _from_file(path: Path, role: str | None) -> Candidate:
-    if not nifti.is_volume_file(path):
+    if not volumes.is_volume_file(path):
         raise InputError(
             Reason.NOT_A_VOLUME_FILE,
-            f"{path} is not a volume file medimg reads ({', '.join(nifti.VOLUME_SUFFIXES)}); "
+            f"{path} is not a volume file medimg reads ({', '.join(volumes.VOLUME_SUFFIXES)}); "
             "for DICOM name the folder that holds the series",
             [path],
         )
     sidecar = _read_sidecar(path)
-    volume = _identified(nifti.read_volume(path), sidecar)
+    volume = _identified(volumes.read_volume(path), sidecar)
     stated = role or sidecar.get("role")
-    told = stated or role_of_name(nifti.stem(path)) or role_of_description(volume.description)
+    told = stated or role_of_name(volumes.stem(path)) or role_of_description(volume.description)
     volume = replace(volume, modality=volume.modality or _modality(volume, stated, told))
     return Candidate(
         path=path,
@@ -131,7 +131,7 @@ def _modality(volume: Volume, stated: str | None, told: str | None) -> str | Non
 def _read_sidecar(path: Path) -> dict[str, Any]:
     """The JSON beside a volume, as `medimg preprocess` and BIDS write it; {} where there is none to be read."""
     try:
-        document = json.loads(path.with_name(nifti.stem(path) + ".json").read_text(encoding="utf-8"))
+        document = json.loads(path.with_name(volumes.stem(path) + ".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}
@@ -167,12 +167,12 @@ def _refused(path: Path, role: str | None, error: InputError) -> Candidate:
     def read() -> list[Volume]:
         raise error
 
-    told = role or role_of_name(nifti.stem(path))
-    return Candidate(path, description=nifti.stem(path), modality=None, role=told, read=read, refusal=error)
+    told = role or role_of_name(volumes.stem(path))
+    return Candidate(path, description=volumes.stem(path), modality=None, role=told, read=read, refusal=error)
 
 
 def _from_case_folder(folder: Path, paths: Sequence[Path]) -> list[Candidate]:
-    scans = [path for path in paths if not LABEL_MAP_NAME.search(nifti.stem(path))]
+    scans = [path for path in paths if not LABEL_MAP_NAME.search(volumes.stem(path))]
     if not scans:
         raise InputError(Reason.EMPTY_VOLUME, f"{folder} holds label maps only; name the scans", list(paths))
     channels = _nnunet_channel_names(folder)
@@ -192,7 +192,7 @@ def _nnunet_channel_names(folder: Path) -> dict[str, str]:
 
 
 def _nnunet_role(path: Path, channels: dict[str, str]) -> str | None:
-    match = NNUNET_CHANNEL.search(nifti.stem(path))
+    match = NNUNET_CHANNEL.search(volumes.stem(path))
     name = channels.get(match.group(1), "") if match else ""
     return MR_ROLE_ALIASES.get(name.lower()) or role_of_name(name)
 

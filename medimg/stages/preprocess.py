@@ -15,12 +15,12 @@ from medimg import files, geometry
 from medimg.dicom.discover import SeriesHeaders, Skipped, discover
 from medimg.dicom.series import SeriesResult, read_series
 from medimg.errors import InputError, Reason
-from medimg.nifti import stem, write_nifti
 from medimg.progress import Progress, silent
 from medimg.results import MANIFEST_SCHEMA
 from medimg.stages.candidates import MANIFEST_FILE, SELECTION_FILE, Candidate, find_candidates
 from medimg.stages.roles import role_of_name
 from medimg.study import Volume
+from medimg.volumes import stem, write_nifti
 
 SIDECAR_SCHEMA = "medimg.volume/1"
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from medimg import files
 from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
-from medimg.nifti import check_voxels
 from medimg.pipeline import Pipeline, PipelineInput, find_pipelines, load_pipeline
 from medimg.progress import Progress, silent
 from medimg.stages.candidates import SELECTION_FILE, SELECTION_SCHEMA, Candidate, find_candidates, read_document
 from medimg.stages.prefer import preference
 from medimg.study import Volume
+from medimg.volumes import check_voxels
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from scipy import ndimage, signal
 from medimg import geometry
 from medimg.errors import TrainingError
 from medimg.inference.roi import lungs
-from medimg.nifti import read_volume
 from medimg.phantoms.thorax import thorax
 from medimg.study import Source, Volume
+from medimg.volumes import read_volume
 
 Hu = NDArray[np.int16]
 

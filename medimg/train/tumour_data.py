@@ -16,8 +16,8 @@ from medimg.bundle import Bundle
 from medimg.errors import TrainingError
 from medimg.inference.prepare import network_input
 from medimg.inference.resample import labels_on_grid
-from medimg.nifti import read_volume, stem
 from medimg.study import MR_ROLE_ALIASES
+from medimg.volumes import read_volume, stem
 
 ROLES = ("t1c", "t1n", "t2w", "t2f")
 """Channel order: that of MONAI's brats_mri_segmentation bundle (T1c, T1, T2, FLAIR)."""

@@ -12,7 +12,7 @@ import pytest
 import toy
 from click.testing import CliRunner
 
-from medimg import nifti
+from medimg import volumes
 from medimg.cli import cli
 
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, 1.0, 0, -20], [0, 0, 1.25, 5], [0, 0, 0, 1]])
@@ -63,7 +63,7 @@ def test_a_text_file_named_like_a_volume(tmp_path, infer):
 
 
 def test_a_truncated_file(tmp_path, infer):
-    nifti.write_nifti(tmp_path / "a.nii.gz", random_voxels((20, 20, 20)), AFFINE)
+    volumes.write_nifti(tmp_path / "a.nii.gz", random_voxels((20, 20, 20)), AFFINE)
     data = (tmp_path / "a.nii.gz").read_bytes()
     (tmp_path / "a.nii.gz").write_bytes(data[: len(data) // 2])
     code, line = infer(tmp_path / "a.nii.gz")
@@ -111,7 +111,7 @@ def test_a_claim_of_ten_billion_voxels(tmp_path, infer):
 
 
 def test_mr_given_to_the_ct_pipeline(tmp_path, infer):
-    nifti.write_nifti(tmp_path / "BraTS_t1.nii.gz", random_voxels(low=0), AFFINE)
+    volumes.write_nifti(tmp_path / "BraTS_t1.nii.gz", random_voxels(low=0), AFFINE)
     code, line = infer(tmp_path / "BraTS_t1.nii.gz", pipeline="lung_nodule")
     assert code == 1
     assert "needs CT; found BraTS_t1.nii.gz (MR)" in line
@@ -119,14 +119,14 @@ def test_mr_given_to_the_ct_pipeline(tmp_path, infer):
 
 def test_three_of_four_brats_contrasts(tmp_path, infer):
     for role in ("t1", "t1ce", "t2"):
-        nifti.write_nifti(tmp_path / "case" / f"BraTS_{role}.nii.gz", random_voxels(low=0), AFFINE)
+        volumes.write_nifti(tmp_path / "case" / f"BraTS_{role}.nii.gz", random_voxels(low=0), AFFINE)
     code, line = infer(tmp_path / "case")
     assert code == 1
     assert "missing t2f" in line
 
 
 def test_an_output_that_is_a_file(tmp_path, infer):
-    nifti.write_nifti(tmp_path / "a.nii.gz", random_voxels(), AFFINE)
+    volumes.write_nifti(tmp_path / "a.nii.gz", random_voxels(), AFFINE)
     (tmp_path / "file").write_text("keep me")
     code, line = infer(tmp_path / "a.nii.gz", output=tmp_path / "file")
     assert code == 1
@@ -135,7 +135,7 @@ def test_an_output_that_is_a_file(tmp_path, infer):
 
 
 def test_a_pipeline_that_is_not_there(tmp_path, infer):
-    nifti.write_nifti(tmp_path / "a.nii.gz", random_voxels(), AFFINE)
+    volumes.write_nifti(tmp_path / "a.nii.gz", random_voxels(), AFFINE)
     code, line = infer(tmp_path / "a.nii.gz", pipeline="nonsense")
     assert code == 2
     assert "no pipeline 'nonsense'" in line

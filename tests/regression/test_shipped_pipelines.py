@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medimg import nifti
+from medimg import volumes
 from medimg.phantoms.brain import brain
 from medimg.phantoms.thorax import thorax
 from medimg.stages.chain import run_chain
@@ -36,7 +36,7 @@ def dice(a, b):
 
 def test_the_nodules_of_the_sample_chest_are_found(tmp_path):
     phantom = thorax(seed=SAMPLE_CHEST_SEED)
-    nifti.write_nifti(tmp_path / "chest.nii.gz", phantom.array, phantom.affine_ras)
+    volumes.write_nifti(tmp_path / "chest.nii.gz", phantom.array, phantom.affine_ras)
     case = run_chain([(None, tmp_path / "chest.nii.gz")], tmp_path / "out")
     assert case.pipeline.name == "lung_nodule"
     found = [nodule for nodule in phantom.nodules if hit(nodule, case.report.findings)]
@@ -48,7 +48,7 @@ def test_the_nodules_of_the_sample_chest_are_found(tmp_path):
 def test_the_tumour_of_the_sample_brain_is_outlined(tmp_path):
     phantom = brain(seed=SAMPLE_BRAIN_SEED)
     for role, array in phantom.contrasts.items():
-        nifti.write_nifti(tmp_path / "case" / f"P-{role}.nii.gz", array, phantom.affine_ras)
+        volumes.write_nifti(tmp_path / "case" / f"P-{role}.nii.gz", array, phantom.affine_ras)
     case = run_chain([(None, tmp_path / "case")], tmp_path / "out")
     assert case.pipeline.name == "brain_tumour"
     labels = np.asanyarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import toy
 
-from medimg import geometry, nifti
+from medimg import geometry, volumes
 from medimg.bundle import load_bundle
 from medimg.errors import PipelineError
 from medimg.phantoms.brain import brain
@@ -75,7 +75,7 @@ def test_the_metadata_has_every_key_of_monais_schema(name):
 def test_monai_segments_a_brain_as_medimg_does(tmp_path):
     phantom = brain(seed=5, shape=(120, 120, 78))
     for role, array in phantom.contrasts.items():
-        nifti.write_nifti(tmp_path / "case" / f"P-{role}.nii.gz", array, phantom.affine_ras)
+        volumes.write_nifti(tmp_path / "case" / f"P-{role}.nii.gz", array, phantom.affine_ras)
     pipeline = load_pipeline("brain_tumour")
     monai_bundle_run(pipeline, tmp_path / "case", tmp_path / "monai")
     run_chain([(None, tmp_path / "case")], tmp_path / "ours", pipeline, engine=FP32)
@@ -93,7 +93,7 @@ def test_monai_segments_a_brain_as_medimg_does(tmp_path):
 def test_monai_finds_the_nodule_that_medimg_finds(tmp_path):
     truth = max(thorax(shape=(8, 8, 8), seed=22).nodules, key=lambda nodule: nodule.diameter_mm)
     crop = thorax(shape=(64, 64, 64), spacing_mm=(1.0, 1.0, 1.0), seed=22, center_lps_mm=truth.center_lps_mm)
-    nifti.write_nifti(tmp_path / "crops" / "crop.nii.gz", crop.array, crop.affine_ras)
+    volumes.write_nifti(tmp_path / "crops" / "crop.nii.gz", crop.array, crop.affine_ras)
     pipeline = without_flips(load_pipeline("lung_nodule"))
     monai_bundle_run(pipeline, tmp_path / "crops", tmp_path / "monai")
     case = run_chain([(None, tmp_path / "crops")], tmp_path / "ours", pipeline, engine=FP32)

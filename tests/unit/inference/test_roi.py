@@ -139,7 +139,7 @@ def test_no_lungs_in_a_small_crop_of_a_lung():
 
 @pytest.mark.real
 def test_both_lungs_of_real_scans_are_found(shared_data):
-    from medimg.nifti import read_volume
+    from medimg.volumes import read_volume
 
     scan = read_volume(shared_data / "lung" / "lung_boxes" / "LIDC-IDRI-0002_ct.nii.gz")
     region = lungs(scan)

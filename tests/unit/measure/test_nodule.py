@@ -8,7 +8,7 @@ import pytest
 
 from medimg import geometry
 from medimg.measure import common, measure_nodule, segment_nodule
-from medimg.nifti import read_volume
+from medimg.volumes import read_volume
 
 FINE_ERROR, THICK_ERROR = 0.05, 0.15
 

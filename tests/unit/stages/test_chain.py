@@ -11,7 +11,7 @@ import pydicom
 import pytest
 import toy
 
-from medimg import nifti
+from medimg import volumes
 from medimg.errors import InputError, OutputError, Reason, UnsuitableScanError, UsageError
 from medimg.phantoms.dicom import write_ct_series
 from medimg.pipeline import load_pipeline
@@ -82,7 +82,7 @@ def mr_case(folder, tumour_value=300):
     brain = toy.ball((40, 44, 36), AXIAL, [20, -10, 27], 18)
     for role, bright in (("t1n", 50), ("t2f", tumour_value)):
         array = np.where(mask, bright, 50) * brain
-        nifti.write_nifti(folder / f"case-{role}.nii.gz", array.astype(np.int16), AXIAL)
+        volumes.write_nifti(folder / f"case-{role}.nii.gz", array.astype(np.int16), AXIAL)
     return mask
 
 
@@ -101,7 +101,7 @@ def test_a_head_with_its_skull_is_refused(tmp_path):
     pipeline = load_pipeline(str(toy.segmenter(tmp_path / "segmenter")))
     for role in ("t1n", "t2f"):
         array = np.random.default_rng(0).integers(1, 300, (20, 20, 20)).astype(np.int16)
-        nifti.write_nifti(tmp_path / "case" / f"c-{role}.nii.gz", array, AXIAL)
+        volumes.write_nifti(tmp_path / "case" / f"c-{role}.nii.gz", array, AXIAL)
     with pytest.raises(UnsuitableScanError, match="skull-strip") as caught:
         run_chain([(None, tmp_path / "case")], tmp_path / "out", pipeline)
     assert caught.value.reason == Reason.NOT_SKULL_STRIPPED
@@ -112,7 +112,7 @@ def test_contrasts_on_different_grids_are_refused(tmp_path):
     mr_case(tmp_path / "case")
     moved = AXIAL + np.array([[0, 0, 0, 3.0], [0] * 4, [0] * 4, [0] * 4])
     array = np.asanyarray(nib.load(tmp_path / "case" / "case-t2f.nii.gz").dataobj)
-    nifti.write_nifti(tmp_path / "case" / "case-t2f.nii.gz", array, moved)
+    volumes.write_nifti(tmp_path / "case" / "case-t2f.nii.gz", array, moved)
     with pytest.raises(UnsuitableScanError, match="co-register") as caught:
         run_chain([(None, tmp_path / "case")], tmp_path / "out", pipeline)
     assert caught.value.reason == Reason.GRID_MISMATCH

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimg import nifti
+from medimg import volumes
 from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
 from medimg.phantoms.dicom import write_ct_series
 from medimg.pipeline import Pipeline, PipelineInput, Stage
@@ -43,7 +43,7 @@ MR = Pipeline(
 def write(path, low, high, spacing=1.0):
     array = np.random.default_rng(0).integers(low, high, (8, 8, 8)).astype(np.int16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    nifti.write_nifti(path, array, np.diag([1, 1, spacing, 1.0]))
+    volumes.write_nifti(path, array, np.diag([1, 1, spacing, 1.0]))
     return path
 
 
@@ -165,7 +165,7 @@ def test_a_broken_manifest_is_told(tmp_path):
 def test_one_dark_voxel_makes_no_ct_of_an_mr(tmp_path):
     array = np.random.default_rng(0).integers(0, 400, (20, 20, 20)).astype(np.int16)
     array[3, 3, 3] = -400
-    nifti.write_nifti(tmp_path / "scan_t1c.nii.gz", array, np.eye(4))
+    volumes.write_nifti(tmp_path / "scan_t1c.nii.gz", array, np.eye(4))
     (candidate,) = find_candidates(tmp_path / "scan_t1c.nii.gz")
     assert (candidate.modality, candidate.role) == ("MR", "t1c")
 
@@ -187,7 +187,7 @@ def test_an_unsound_file_beside_sound_ones_is_left_with_its_reason(case):
 def test_a_thin_isotropic_ct_beats_thick_slices(tmp_path):
     for name, spacing in (("thick", 5.0), ("isotropic", 1.0)):
         array = np.random.default_rng(0).integers(-1000, 400, (24, 24, 24)).astype(np.int16)
-        nifti.write_nifti(tmp_path / "two" / f"{name}.nii.gz", array, np.diag([1, 1, spacing, 1.0]))
+        volumes.write_nifti(tmp_path / "two" / f"{name}.nii.gz", array, np.diag([1, 1, spacing, 1.0]))
     assert select([(None, tmp_path / "two")], CT).chosen["ct"].path.name == "isotropic.nii.gz"
 
 

@@ -8,12 +8,12 @@ import torch
 
 from medimg.errors import TrainingError
 from medimg.files import atomic_path
-from medimg.nifti import write_nifti
 from medimg.train import nodule_patches as patches
 from medimg.train.nodule_augment import augmented, normalised
 from medimg.train.nodule_canvas import SIZE, Truth, mirrored, outside, turned, window
 from medimg.train.nodule_data import Crop, Scan, load_crops, to_grid
 from medimg.train.nodules import KINDS, NoduleTask, targets
+from medimg.volumes import write_nifti
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 LUNG, NODULE = -850, 30

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from medimg.errors import TrainingError
-from medimg.nifti import write_nifti
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.train import tumours
 from medimg.train.tumour_data import ROLES, TumourCase, case_folders, make_case, read_case, regions
 from medimg.train.tumour_patches import _dropped, patch, scanner
 from medimg.train.tumours import TumourTask, dice_score
+from medimg.volumes import write_nifti
 
 SIDE = 32
 OLD_NAMES = {"t1c": "_t1ce", "t1n": "_t1", "t2w": "_t2", "t2f": "_flair"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from medimg import nifti
+from medimg import volumes
 from medimg.errors import InputError, OutputError, Reason
 
 AFFINE = np.array([[-0.7, 0, 0, 10.0], [0, 0.7, 0, 5.0], [0, 0.1, 2.5, -3.0], [0, 0, 0, 1]])
@@ -18,7 +18,7 @@ def voxels():
 
 def reason_of(path):
     with pytest.raises(InputError) as caught:
-        nifti.read_volume(path)
+        volumes.read_volume(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     return caught.value.reason
@@ -26,8 +26,8 @@ def reason_of(path):
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_what_is_written_is_read_back(tmp_path, voxels, name):
-    nifti.write_nifti(tmp_path / name, voxels, AFFINE)
-    volume = nifti.read_volume(tmp_path / name)
+    volumes.write_nifti(tmp_path / name, voxels, AFFINE)
+    volume = volumes.read_volume(tmp_path / name)
     assert volume.array.dtype == np.int16
     assert np.array_equal(volume.array, voxels)
     assert np.allclose(volume.affine_ras, AFFINE, atol=1e-5)
@@ -35,13 +35,13 @@ def test_what_is_written_is_read_back(tmp_path, voxels, name):
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path, voxels):
-    nifti.write_nifti(tmp_path / "a.nii.gz", voxels, AFFINE)
-    nifti.write_nifti(tmp_path / "b.nii.gz", voxels, AFFINE)
+    volumes.write_nifti(tmp_path / "a.nii.gz", voxels, AFFINE)
+    volumes.write_nifti(tmp_path / "b.nii.gz", voxels, AFFINE)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
 def test_a_sheared_grid_is_kept_in_the_sform_alone(tmp_path, voxels):
-    nifti.write_nifti(tmp_path / "a.nii", voxels, AFFINE)
+    volumes.write_nifti(tmp_path / "a.nii", voxels, AFFINE)
     header = nib.load(tmp_path / "a.nii").header
     assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 0)
 
@@ -50,7 +50,7 @@ def test_scaling_in_the_header_is_applied(tmp_path, voxels):
     image = nib.Nifti1Image(voxels.astype(np.float32) / 8 + 3, np.eye(4))
     image.set_data_dtype(np.int16)
     nib.save(image, tmp_path / "a.nii.gz")
-    assert np.allclose(nifti.read_volume(tmp_path / "a.nii.gz").array, voxels / 8 + 3, atol=0.01)
+    assert np.allclose(volumes.read_volume(tmp_path / "a.nii.gz").array, voxels / 8 + 3, atol=0.01)
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
@@ -60,7 +60,7 @@ def test_itk_files_land_in_the_same_world(tmp_path, voxels, suffix):
     image.SetOrigin((-10, 20, 30))
     sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
     sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
-    ours, nifti_twin = nifti.read_volume(tmp_path / f"a{suffix}"), nifti.read_volume(tmp_path / "a.nii.gz")
+    ours, nifti_twin = volumes.read_volume(tmp_path / f"a{suffix}"), volumes.read_volume(tmp_path / "a.nii.gz")
     assert np.array_equal(ours.array, nifti_twin.array)
     assert np.allclose(ours.affine_ras, nifti_twin.affine_ras, atol=1e-4)
 
@@ -85,7 +85,7 @@ def test_unsound_voxels_are_refused(tmp_path, array, reason):
 
 def test_a_trailing_axis_of_one_is_no_time_series(tmp_path, voxels):
     nib.save(nib.Nifti1Image(voxels[..., None], np.eye(4)), tmp_path / "a.nii.gz")
-    assert nifti.read_volume(tmp_path / "a.nii.gz").shape == voxels.shape
+    assert volumes.read_volume(tmp_path / "a.nii.gz").shape == voxels.shape
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"])
@@ -103,7 +103,7 @@ def test_a_truncated_file_is_told(tmp_path, voxels, suffix):
 
 
 def test_a_flipped_bit_is_told(tmp_path, voxels):
-    nifti.write_nifti(tmp_path / "a.nii.gz", voxels, AFFINE)
+    volumes.write_nifti(tmp_path / "a.nii.gz", voxels, AFFINE)
     data = bytearray((tmp_path / "a.nii.gz").read_bytes())
     data[-6] ^= 1
     (tmp_path / "a.nii.gz").write_bytes(data)
@@ -141,7 +141,7 @@ def test_lengths_are_millimetres_whatever_the_header_counts_in(tmp_path, voxels,
     image.header.set_xyzt_units(unit)
     nib.save(image, tmp_path / "a.nii")
     expected = np.diag([to_mm, to_mm, to_mm, 1]) @ AFFINE
-    np.testing.assert_allclose(nifti.read_volume(tmp_path / "a.nii").affine_ras, expected, rtol=1e-6)
+    np.testing.assert_allclose(volumes.read_volume(tmp_path / "a.nii").affine_ras, expected, rtol=1e-6)
 
 
 def two_orientations(path, voxels, sform, qform):
@@ -158,7 +158,7 @@ def test_two_orientations_that_disagree_are_refused(tmp_path, voxels):
     with pytest.raises(
         InputError, match=r"sform \(.*qform \(.* mm apart; set the code of the wrong one to 0"
     ) as caught:
-        nifti.read_volume(path)
+        volumes.read_volume(path)
     assert caught.value.reason is Reason.BAD_AFFINE
 
 
@@ -167,14 +167,14 @@ def test_a_qform_that_only_lacks_the_shear_agrees(tmp_path, voxels, shear):
     sform = AFFINE.copy()
     sform[1, 2] = shear
     path = two_orientations(tmp_path / "a.nii", voxels, sform, sform)
-    np.testing.assert_allclose(nifti.read_volume(path).affine_ras, sform, atol=1e-5)
+    np.testing.assert_allclose(volumes.read_volume(path).affine_ras, sform, atol=1e-5)
 
 
 def test_orientations_that_differ_by_rounding_agree(tmp_path, voxels):
     shifted = AFFINE.copy()
     shifted[:3, 3] += 0.4
     path = two_orientations(tmp_path / "a.nii", voxels, AFFINE, shifted)
-    np.testing.assert_allclose(nifti.read_volume(path).affine_ras, AFFINE, atol=1e-5)
+    np.testing.assert_allclose(volumes.read_volume(path).affine_ras, AFFINE, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "data"), [("a.mhd", "a.raw"), ("a.nhdr", "a.raw"), ("a.hdr", "a.img")])
@@ -186,7 +186,7 @@ def test_the_digest_covers_the_voxels_that_lie_beside_the_header(tmp_path, voxel
             nib.save(nib.Nifti1Pair(voxels, AFFINE), tmp_path / name)
         else:
             sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / name))
-        source = nifti.read_volume(tmp_path / name).source
+        source = volumes.read_volume(tmp_path / name).source
         assert source.files == (tmp_path / name, tmp_path / data)
         digests.add(source.sha256)
     assert len(digests) == 2
@@ -196,7 +196,7 @@ def test_a_header_whose_data_file_is_gone_says_so(tmp_path, voxels):
     sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "a.mhd"))
     (tmp_path / "a.raw").unlink()
     with pytest.raises(InputError, match=r"a\.raw is missing") as caught:
-        nifti.read_volume(tmp_path / "a.mhd")
+        volumes.read_volume(tmp_path / "a.mhd")
     assert caught.value.reason is Reason.TRUNCATED
 
 
@@ -206,8 +206,8 @@ def test_a_header_whose_data_file_is_gone_says_so(tmp_path, voxels):
 )
 def test_types_nifti_lacks_are_stored_in_one_that_holds_every_value(tmp_path, given, stored):
     array = (np.arange(27).reshape(3, 3, 3) % 5).astype(given)
-    nifti.write_nifti(tmp_path / "a.nii", array, np.eye(4))
-    volume = nifti.read_volume(tmp_path / "a.nii")
+    volumes.write_nifti(tmp_path / "a.nii", array, np.eye(4))
+    volume = volumes.read_volume(tmp_path / "a.nii")
     assert volume.array.dtype == stored
     assert np.array_equal(volume.array, array)
 
@@ -215,5 +215,5 @@ def test_types_nifti_lacks_are_stored_in_one_that_holds_every_value(tmp_path, gi
 @pytest.mark.parametrize("array", [np.full((2, 2, 2), 1 << 40), np.zeros((2, 2, 2), "U1")], ids=["large", "text"])
 def test_what_nifti_cannot_hold_is_not_written(tmp_path, array):
     with pytest.raises(OutputError, match=r"a\.nii: .*float"):
-        nifti.write_nifti(tmp_path / "a.nii", array, np.eye(4))
+        volumes.write_nifti(tmp_path / "a.nii", array, np.eye(4))
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,10 @@
+"""Volume files other than DICOM: a file becomes a sound `Volume` or an InputError with a reason code.
+
+Nothing is read before its claimed size has been held against the file's.
+"""
+
+from medimg.volumes.checks import check_voxels
+from medimg.volumes.nifti import write_nifti
+from medimg.volumes.read import VOLUME_SUFFIXES, is_volume_file, read_volume, stem
+
+__all__ = ["VOLUME_SUFFIXES", "check_voxels", "is_volume_file", "read_volume", "stem", "write_nifti"]

@@ -1,0 +1,109 @@
+"""What every volume must be, whichever reader it came through: 3-D, placed, finite, and no larger than it claims."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from medimg import geometry
+from medimg.errors import InputError, Reason
+from medimg.study import Volume
+
+MAX_VOXELS = 1 << 31
+"""More than any clinical scan (512 x 512 x 8192); float32 copies of it would not fit most machines."""
+
+MAX_DEFLATE_RATIO = 1032
+"""Deflate cannot expand by more (RFC 1951: 258 bytes from two bits); a larger claim means a truncated file."""
+
+DAMAGE_WORDS = (
+    "end-of-stream",
+    "end of file",
+    "expected",
+    "truncat",
+    "premature",
+    "crc",
+    "invalid block",
+    "completely",
+)
+"""Parts of the messages with which gzip, nibabel and ITK report a file that ends early or fails its checksum."""
+
+MIN_SLICES = 2
+"""Fewer along any axis is a picture, not a volume."""
+
+
+def check_voxels(volume: Volume) -> None:
+    """Raise InputError when voxels are NaN or infinite, or all the same."""
+    where = volume.source.path
+    if np.issubdtype(volume.array.dtype, np.floating):
+        # a sum is non-finite when any voxel is; only then is a mask worth its memory
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = volume.array.sum(dtype=np.float64)
+        if not math.isfinite(total):
+            bad = int(np.count_nonzero(~np.isfinite(volume.array)))
+            raise InputError(
+                Reason.NON_FINITE_VOXELS,
+                f"{where}: {bad} voxels are NaN or infinite; replace them by the value outside the scanned field",
+                [where],
+            )
+    if volume.array.min() == volume.array.max():
+        raise InputError(Reason.EMPTY_VOLUME, f"{where}: every voxel has one value; there is nothing to see", [where])
+
+
+def checked_affine(path: Path, affine: ArrayLike) -> geometry.Affine:
+    """The affine as float64. Raises InputError bad_affine when it is zero, singular or not finite."""
+    matrix = np.asarray(affine, dtype=np.float64)
+    if not geometry.is_usable(matrix):
+        raise InputError(
+            Reason.BAD_AFFINE, f"{path}: the affine is zero, singular or not finite; repair the header", [path]
+        )
+    return matrix
+
+
+def shape_of_3d(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """The shape without trailing axes of one. Raises InputError time_series or not_3d."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) > 3:
+        raise InputError(
+            Reason.TIME_SERIES,
+            f"{path}: {len(shape)}-D image {'x'.join(map(str, shape))} (a time series or several channels); "
+            "split it into 3-D files",
+            [path],
+        )
+    if len(shape) < 3 or min(shape) < MIN_SLICES:
+        raise InputError(
+            Reason.NOT_3D, f"{path}: {'x'.join(map(str, shape))} is a 2-D image; a 3-D volume is needed", [path]
+        )
+    i, j, k = shape
+    return (i, j, k)
+
+
+def check_claim(path: Path, shape: tuple[int, int, int], item_bytes: int) -> None:
+    """Refuse a header that claims more voxels than any scan has, or than the file can hold."""
+    voxels = math.prod(shape)
+    if voxels > MAX_VOXELS:
+        raise InputError(
+            Reason.TOO_LARGE, f"{path}: the header claims {voxels:,} voxels, more than {MAX_VOXELS:,}", [path]
+        )
+    compressed = path.name.lower().endswith(".gz")
+    holder = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
+    size = holder.stat().st_size * (MAX_DEFLATE_RATIO if compressed else 1)
+    if voxels * item_bytes > size:
+        raise InputError(
+            Reason.TRUNCATED,
+            f"{path}: the header claims {voxels:,} voxels, the file cannot hold them; copy it again",
+            [path],
+        )
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """Map a reader's own exception: cut short when it says so, otherwise not a volume file at all."""
+    text = str(error).replace("\n", " ")
+    damaged = isinstance(error, (EOFError, zlib.error)) or any(word in text.lower() for word in DAMAGE_WORDS)
+    if damaged:
+        return InputError(Reason.TRUNCATED, f"{path}: the file ends too early or is damaged; copy it again", [path])
+    return InputError(Reason.NOT_A_VOLUME_FILE, f"{path} is not a volume file of the kind its name says", [path])
