@@ -16,6 +16,9 @@ from medimg.stages.prefer import preference
 from medimg.study import Volume
 from medimg.volumes import check_voxels
 
+NAMED = 5
+"""Scans a message names before it counts the rest."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -103,7 +106,7 @@ def _match_single(pipeline: Pipeline, candidates: Sequence[Candidate]) -> Select
     if not right:
         raise UnsuitableScanError(Reason.WRONG_MODALITY, _no_modality(wanted.modality, candidates))
     if len({candidate.study_uid for candidate in right}) > 1:
-        listed = "; ".join(_named(candidate) for candidate in right)
+        listed = _listed([_named(candidate) for candidate in right])
         raise UnsuitableScanError(
             Reason.AMBIGUOUS_SERIES, f"scans of several studies ({listed}); give the folder of one study or one file"
         )
@@ -126,7 +129,7 @@ def _match_roles(pipeline: Pipeline, candidates: Sequence[Candidate]) -> Selecti
         raise UnsuitableScanError(Reason.WRONG_MODALITY, _no_modality("/".join(sorted(modalities)), candidates))
     by_role: dict[str, list[Candidate]] = {role: [c for c in right if c.role == role] for role in pipeline.roles}
     if missing := [role for role, found in by_role.items() if not found]:
-        found = ", ".join(f"{_named(c)} ({c.refusal or c.role or 'role unknown'})" for c in candidates)
+        found = _listed([f"{_named(c)} ({c.refusal or c.role or 'role unknown'})" for c in candidates])
         raise UnsuitableScanError(
             Reason.MISSING_ROLE,
             f"{pipeline.name} needs {', '.join(pipeline.roles)}; missing {', '.join(missing)}. Found {found}. "
@@ -171,10 +174,16 @@ def _one_volume(candidate: Candidate) -> Volume:
 
 
 def _no_modality(wanted: str, candidates: Sequence[Candidate]) -> str:
-    found = ", ".join(
-        f"{_named(c)} ({c.refusal or c.modality or 'modality unknown; no air in HU'})" for c in candidates
+    found = _listed(
+        [f"{_named(c)} ({c.refusal or c.modality or 'modality unknown; no air in HU'})" for c in candidates]
     )
     return f"needs {wanted}; found {found}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are: an export can hold hundreds."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _not_chosen(candidate: Candidate, why: str) -> dict[str, Any]:
