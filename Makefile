@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SAMPLES := sample_data/generated
 OUT := demo_output
 
-.PHONY: help setup demo test lint types docs docs-check wheel-test check clean
+.PHONY: help setup tools demo test lint types docs docs-check wheel-test check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -20,6 +20,10 @@ $(READY): setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
+
+tools: ## Debian's programs that some tests check against (dicom3tools); without them those tests skip
+	@command -v dciodvfy >/dev/null || { apt-get update -qq && apt-get install -y -qq dicom3tools; } \
+		|| echo "dicom3tools could not be installed (root is needed): the tests that use dciodvfy will skip" >&2
 
 demo: $(READY) ## sample scans in, findings out
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash .ci/demo $(SAMPLES) $(OUT)

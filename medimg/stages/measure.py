@@ -39,7 +39,7 @@ def _measure_detections(case: Case) -> None:
     for value, finding in enumerate(case.report.findings, start=1):
         outlined = _outlined(volume, finding, labels, value) if value <= MAX_LABELS else None
         if outlined is not None:
-            names[value] = f"{finding.label} {finding.id}"
+            names[value] = finding.id
         measured.append(outlined or finding)
     case.report.findings = measured
     case.report.segmentation = Segmentation(labels, volume.affine_ras, names)

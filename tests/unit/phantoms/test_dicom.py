@@ -82,7 +82,7 @@ def test_another_seed_is_another_study(study: tuple[Path, list[Path]], volume: n
         assert other[name].value != first[name].value
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian: dicom3tools) is not installed")
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed: make tools")
 def test_dciodvfy_finds_no_error(study: tuple[Path, list[Path]]) -> None:
     for path in study[0].iterdir():
         checked = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=False)
