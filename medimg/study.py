@@ -75,6 +75,18 @@ class Volume:
         """The same grid in DICOM's frame: voxel index -> LPS mm."""
         return geometry.swap_ras_lps(self.affine_ras)
 
+    def canonical(self) -> Volume:
+        """The same scan with its axes in the order and direction closest to R, A, S; a view.
+
+        What is computed on it does not depend on how the scan was stored.
+        """
+        from nibabel import orientations
+
+        change = orientations.io_orientation(self.affine_ras)
+        array = orientations.apply_orientation(self.array, change)
+        affine = np.asarray(self.affine_ras @ orientations.inv_ornt_aff(change, self.shape))
+        return replace(self, array=array, affine_ras=affine)
+
     def crop(self, start: tuple[int, int, int], stop: tuple[int, int, int]) -> Volume:
         """Sub-volume [start, stop) in voxels; a view, with its affine moved along."""
         window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))

@@ -24,7 +24,7 @@ Examples:
   medimg infer --volume preprocessed/003_Chest_1a2b3c4d.nii.gz -o out
 
 Exit codes: 0 every series became volumes, 1 no DICOM image there, 2 the command line is wrong,
-3 some series were rejected (manifest.json says which files, and why).
+3 some series were rejected, or files that were meant to be DICOM are damaged (manifest.json says which, and why).
 """
 )
 @click.argument("dicom_dir", type=click.Path(exists=True, path_type=Path))
@@ -44,7 +44,7 @@ def command(context: click.Context, dicom_dir: Path, output: Path) -> None:
         manifest = preprocess_folder(dicom_dir, output, progress)
     _show(manifest)
     click.echo(str(output / MANIFEST_FILE))
-    if manifest.rejected:
+    if manifest.rejected or manifest.damaged:
         context.exit(ExitCode.SOME_FAILED)
 
 
@@ -53,6 +53,13 @@ def _show(manifest: Manifest) -> None:
     print_table(COLUMNS, [_row(entry) for entry in manifest.series])
     if manifest.skipped:
         click.echo(f"{len(manifest.skipped)} other files skipped; the manifest says why")
+    if manifest.damaged:
+        first = manifest.damaged[0].name
+        click.echo(
+            f"medimg: warning: {len(manifest.damaged)} files were meant to be DICOM and cannot be read ({first}, ...): "
+            "slices may be missing at the end of a series; copy them again",
+            err=True,
+        )
 
 
 def _row(entry: dict[str, object]) -> tuple[str, ...]:

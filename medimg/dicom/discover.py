@@ -54,6 +54,9 @@ ACQUISITION_KEYWORDS = (
 
 HEADER_KEYWORDS = FRAME_KEYWORDS + VALUE_MARKS + ORDER_MARKS + SERIES_KEYWORDS + ACQUISITION_KEYWORDS
 
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+"""Names that promise DICOM; a file without one may be anything."""
+
 HEADER_TAGS = tuple(sorted({*map(fields.tag_of, HEADER_KEYWORDS), *MOSAIC_TAGS}))
 """All that is read of a header."""
 
@@ -90,6 +93,18 @@ class Discovery:
     root: Path
     series: list[SeriesHeaders] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def damaged(self) -> list[Path]:
+        """Skipped files that were meant to be DICOM: a series may have lost slices at its ends with them."""
+        return [skip.path for skip in self.skipped if _was_dicom(skip)]
+
+
+def _was_dicom(skip: Skipped) -> bool:
+    """Its content says DICOM and cannot be read, or its name says so and its content does not."""
+    if skip.reason is Reason.UNREADABLE:
+        return skip.path.is_file()
+    return skip.reason is Reason.NOT_DICOM and skip.path.suffix.lower() in DICOM_SUFFIXES
 
 
 def discover(root: Path, progress: Progress = silent) -> Discovery:

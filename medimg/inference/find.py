@@ -52,6 +52,7 @@ def find(
 
     Their boxes are cubes of the detected diameter; `medimg.measure` replaces them by the outline's.
     """
+    volume = volume.canonical()
     region = lungs(volume) if options.roi == "lungs" else None
     searched = volume if region is None else volume.crop(region.start, region.stop)
     image, affine = network_input(bundle, [searched])

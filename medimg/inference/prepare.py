@@ -47,4 +47,5 @@ def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[torch.Tens
 def _grid(volume: Volume) -> str:
     shape = "x".join(map(str, volume.shape))
     spacing = "x".join(f"{value:.3g}" for value in volume.spacing_mm)
-    return f"{shape} voxels of {spacing} mm"
+    origin = ", ".join(f"{value:.1f}" for value in volume.affine_ras[:3, 3])
+    return f"{shape} voxels of {spacing} mm, axes {geometry.axis_codes(volume.affine_ras)} from ({origin}) RAS mm"

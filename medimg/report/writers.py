@@ -61,7 +61,12 @@ def write_report(
 
 
 def withdraw_report(folder: Path) -> None:
-    """Remove what an earlier run left in `folder`, so that none of it can pass for the next one's."""
+    """Remove what an earlier run left in `folder`, so that none of it can pass for the next one's.
+
+    Only where that run's report.json is: other files of these names are somebody's own.
+    """
+    if not (folder / REPORT_FILE).is_file():
+        return
     for name in (REPORT_FILE, FINDINGS_FILE, SEGMENTATION_FILE, SIDECAR_FILE, PREVIEW_FILE, HTML_FILE):
         (folder / name).unlink(missing_ok=True)
 

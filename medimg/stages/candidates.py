@@ -32,7 +32,7 @@ NNUNET_CHANNEL = re.compile(r"_(\d{4})$")
 class Candidate:
     """A scan that could be chosen: `volume` of a file is there already, a DICOM series has yet to be read.
 
-    refusal: why it cannot be chosen, though it lies in the folder.
+    refusal: why it cannot be chosen, though it lies in the folder. warnings: what a reader of its results must know.
     """
 
     path: Path
@@ -45,6 +45,7 @@ class Candidate:
     headers: SeriesHeaders | None = None
     volume: Volume | None = None
     refusal: InputError | None = None
+    warnings: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """For the report and for messages."""
@@ -115,7 +116,16 @@ def _from_file(path: Path, role: str | None) -> Candidate:
         study_uid=volume.source.study_uid,
         series_uid=volume.source.series_uid,
         volume=volume,
+        warnings=_contradiction(path, role),
     )
+
+
+def _contradiction(path: Path, role: str | None) -> tuple[str, ...]:
+    """A warning when the user's word for a contrast is not that of the file's name."""
+    named = role_of_name(volumes.stem(path))
+    if role is None or named is None or named == role:
+        return ()
+    return (f"{path.name} was given as {role}, but its name says {named}",)
 
 
 def _modality(volume: Volume, stated: str | None, told: str | None) -> str | None:
@@ -237,10 +247,19 @@ def _from_dicom(folder: Path, progress: Progress) -> list[Candidate]:
             f"{folder} holds neither DICOM series nor volume files; name the folder of a scan",
             [folder],
         )
-    return [_from_series(folder, series) for series in discovery.series]
+    return [_from_series(folder, series, _damage(discovery.damaged)) for series in discovery.series]
 
 
-def _from_series(folder: Path, series: SeriesHeaders) -> Candidate:
+def _damage(paths: Sequence[Path]) -> tuple[str, ...]:
+    if not paths:
+        return ()
+    return (
+        f"{len(paths)} files of the folder were meant to be DICOM and cannot be read ({paths[0].name}, ...): "
+        "slices may be missing at the end of the series",
+    )
+
+
+def _from_series(folder: Path, series: SeriesHeaders, warnings: tuple[str, ...]) -> Candidate:
     def read() -> list[Volume]:
         result = read_series(series)
         # what is left of a series that is not whole is no scan to search
@@ -257,4 +276,5 @@ def _from_series(folder: Path, series: SeriesHeaders) -> Candidate:
         study_uid=series.study_uid,
         series_uid=series.series_uid,
         headers=series,
+        warnings=warnings,
     )

@@ -59,6 +59,7 @@ def open_case(selection: Selection, clock: Clock) -> Case:
     report = Report(
         pipeline=selection.pipeline.identity,
         inputs=[describe_input(role, volume) for role, volume in volumes.items()],
+        warnings=[warning for chosen in selection.chosen.values() for warning in chosen.warnings],
         provenance={**base_provenance(clock), "selection": selection.to_dict()},
     )
     return Case(selection.pipeline, volumes, report, clock)

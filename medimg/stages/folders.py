@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from medimg.errors import PipelineError, UsageError
+from medimg.errors import InputError, PipelineError, Reason, UsageError
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.report.read import read_report
 from medimg.results import Report
@@ -18,7 +18,7 @@ def open_report(folder: Path, pipeline: Pipeline | None = None) -> Case:
     """The case whose report lies in `folder`, with its input volumes read again from where they were.
 
     Without `pipeline`, the installed one the report names; a pipeline that changed since is warned of. Raises
-    InputError when the folder holds no whole report, UsageError when its scans have moved or changed or `pipeline`
+    InputError when the folder holds no whole report or its scans have moved or changed, UsageError when `pipeline`
     is another than the report's, PipelineError when the pipeline is not installed.
     """
     report = read_report(folder)
@@ -31,7 +31,7 @@ def open_report(folder: Path, pipeline: Pipeline | None = None) -> Case:
 
 
 def read_volumes(report: Report, folder: Path) -> dict[str, Volume]:
-    """Role -> the volume the report in `folder` was made from. Raises UsageError when one has moved or changed."""
+    """Role -> the volume the report in `folder` was made from. Raises InputError when one has moved or changed."""
     try:
         return {str(entry["role"]): _volume(folder, entry) for entry in report.inputs}
     except (KeyError, TypeError) as error:
@@ -51,12 +51,14 @@ def _pipeline_of(report: Report) -> Pipeline:
 def _volume(folder: Path, entry: dict[str, Any]) -> Volume:
     path = (folder / entry["path"]).resolve()
     if not path.exists():
-        raise UsageError(f"{folder / 'report.json'} was made from {path}, which is gone; bring it back or infer again")
+        message = f"{folder / 'report.json'} was made from {path}, which is gone; bring it back or infer again"
+        raise InputError(Reason.NOT_A_REGULAR_FILE, message, [path])
     series_uid = entry.get("series_uid")
     found = [c for c in find_candidates(path) if path.is_file() or series_uid in (None, c.series_uid)]
     if not found:
-        raise UsageError(f"{path} no longer holds series {series_uid}; infer again")
+        raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} no longer holds series {series_uid}; infer again", [path])
     volume = max(found[0].read(), key=lambda volume: volume.array.size)
     if volume.source.sha256 != entry.get("sha256"):
-        raise UsageError(f"{path} is not the scan the report was made from (its digest differs); infer again")
+        message = f"{path} is not the scan the report was made from (its digest differs); infer again"
+        raise InputError(Reason.UNREADABLE, message, [path])
     return volume

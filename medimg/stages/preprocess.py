@@ -36,11 +36,15 @@ HOUNSFIELD_TYPES = ("", "HU", "US")
 
 @dataclass
 class Manifest:
-    """The `medimg.preprocess/1` document: every file under the root is in it, in a series or skipped."""
+    """The `medimg.preprocess/1` document: every file under the root is in a series or skipped.
+
+    damaged: those of the skipped files that were meant to be DICOM.
+    """
 
     root: Path
     series: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    damaged: list[Path] = field(default_factory=list)
 
     @property
     def rejected(self) -> list[dict[str, Any]]:
@@ -67,7 +71,7 @@ def preprocess_folder(root: Path, output: Path, progress: Progress | None = None
     if (root / SELECTION_FILE).is_file():
         return _preprocess_selection(root, output, listen)
     discovery = discover(root, listen)
-    manifest = Manifest(root, skipped=discovery.skipped)
+    manifest = Manifest(root, skipped=discovery.skipped, damaged=discovery.damaged)
     for done, headers in enumerate(discovery.series, start=1):
         manifest.series.append(_convert(headers, root, output))
         listen("series", done, len(discovery.series))

@@ -105,10 +105,12 @@ def _match_single(pipeline: Pipeline, candidates: Sequence[Candidate]) -> Select
     right = [candidate for candidate in candidates if _fits(candidate, wanted)]
     if not right:
         raise UnsuitableScanError(Reason.WRONG_MODALITY, _no_modality(wanted.modality, candidates))
-    if len({candidate.study_uid for candidate in right}) > 1:
+    studies = {candidate.study_uid for candidate in right}
+    if len(studies) > 1 or (len(right) > 1 and None in studies):
         listed = _listed([_named(candidate) for candidate in right])
         raise UnsuitableScanError(
-            Reason.AMBIGUOUS_SERIES, f"scans of several studies ({listed}); give the folder of one study or one file"
+            Reason.AMBIGUOUS_SERIES,
+            f"scans of several studies, or of unknown ones ({listed}); name one file or one study's folder",
         )
     rule = preference(str(pipeline.options("select").get("prefer", "only")))
     ranked = sorted(right, key=rule.key)

@@ -101,32 +101,22 @@ def to_grid(volume: Volume) -> Volume:
     """The volume on axes that run R, A, S at 1 mm, linear, HU rounded to int16; first voxel's centre kept."""
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(np.ascontiguousarray(_reoriented(volume).array.transpose(2, 1, 0), np.float32))
-    spacing = _reoriented(volume).spacing_mm
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.canonical().array.transpose(2, 1, 0), np.float32))
+    spacing = volume.canonical().spacing_mm
     image.SetSpacing(spacing.tolist())
     size = [int(np.floor((n - 1) * s / VOXEL_MM)) + 1 for n, s in zip(image.GetSize(), spacing, strict=True)]
     resampled = sitk.Resample(
         image, size, sitk.Transform(), sitk.sitkLinear, [0.0] * 3, [VOXEL_MM] * 3, np.eye(3).ravel().tolist()
     )
     array = np.rint(sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)).astype(np.int16)
-    affine = _reoriented(volume).affine_ras @ np.diag([*(VOXEL_MM / spacing), 1.0])
+    affine = volume.canonical().affine_ras @ np.diag([*(VOXEL_MM / spacing), 1.0])
     return Volume(np.ascontiguousarray(array), affine, volume.source, volume.modality)
-
-
-def _reoriented(volume: Volume) -> Volume:
-    """A view with axes closest to R, A, S."""
-    from nibabel import orientations
-
-    change = orientations.io_orientation(volume.affine_ras)
-    array = orientations.apply_orientation(volume.array, change)
-    affine = volume.affine_ras @ orientations.inv_ornt_aff(change, volume.shape)
-    return Volume(array, affine, volume.source, volume.modality)
 
 
 def _load_crop(folder: Path, row: dict[str, Any]) -> Crop:
     case = row["case"]
-    image = _reoriented(read_volume(folder / f"{case}_ct.nii.gz"))
-    mask = _reoriented(read_volume(folder / f"{case}_nodule.nii.gz")).array > 0
+    image = read_volume(folder / f"{case}_ct.nii.gz").canonical()
+    mask = read_volume(folder / f"{case}_nodule.nii.gz").canonical().array > 0
     if mask.shape != image.shape or not mask.any():
         raise TrainingError(f"{folder / case}_nodule.nii.gz is empty or of another size than its image")
     centre = np.argwhere(mask).mean(axis=0)

@@ -139,7 +139,7 @@ def test_a_scan_that_is_gone_is_told(tmp_path, detector):
     toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
     run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)
     shutil.move(tmp_path / "ct.nii.gz", tmp_path / "elsewhere.nii.gz")
-    with pytest.raises(Exception, match="which is gone"):
+    with pytest.raises(InputError, match="which is gone"):
         open_report(tmp_path / "out", detector)
 
 
@@ -169,7 +169,7 @@ def test_a_scan_that_changed_since_is_told(tmp_path, detector):
     toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
     run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)
     toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS + 3)
-    with pytest.raises(UsageError, match="its digest differs"):
+    with pytest.raises(InputError, match="its digest differs"):
         open_report(tmp_path / "out", detector)
 
 
@@ -199,3 +199,24 @@ def test_a_series_that_is_not_whole_is_not_searched(tmp_path, detector):
     with pytest.raises(InputError) as caught:
         run_chain([(None, tmp_path / "ct")], tmp_path / "out", detector)
     assert caught.value.reason == Reason.MISSING_SLICES
+
+
+def test_somebodys_own_files_in_the_output_folder_are_left(tmp_path, detector):
+    toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "segmentation.nii.gz").write_text("mine")
+    text = (tmp_path / "detector" / "pipeline.yaml").read_text()
+    (tmp_path / "detector" / "pipeline.yaml").write_text(text.replace("report: {}", "report:\n    formats: [json]"))
+    run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", load_pipeline(str(tmp_path / "detector")))
+    assert (tmp_path / "out" / "segmentation.nii.gz").read_text() == "mine"
+
+
+def test_a_scan_stored_in_another_orientation_gives_the_same_findings(tmp_path, detector):
+    toy.chest_crop(tmp_path / "a.nii.gz", AXIAL, CENTER_RAS)
+    image = nib.load(tmp_path / "a.nii.gz")
+    turned = image.as_reoriented(nib.orientations.axcodes2ornt(("P", "S", "R")))
+    nib.save(turned, tmp_path / "b.nii.gz")
+    found = [run_chain([(None, tmp_path / f"{n}.nii.gz")], tmp_path / n, detector).report.findings[0] for n in "ab"]
+    assert np.allclose(found[0].center_lps_mm, found[1].center_lps_mm, atol=1e-3)
+    assert found[0].probability == pytest.approx(found[1].probability, abs=1e-5)
+    assert found[0].volume_mm3 == pytest.approx(found[1].volume_mm3)

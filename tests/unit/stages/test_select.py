@@ -47,6 +47,13 @@ def write(path, low, high, spacing=1.0):
     return path
 
 
+def one_study(folder):
+    """Sidecars as `medimg preprocess` leaves them: all of one study."""
+    for path in folder.glob("*.nii.gz"):
+        sidecar = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+        sidecar.write_text(json.dumps({"modality": "CT", "study_uid": "1.2.3"}))
+
+
 @pytest.fixture
 def ct(tmp_path):
     return write(tmp_path / "scan.nii.gz", -1000, 400)
@@ -116,6 +123,7 @@ def test_nnunet_channels_are_named_by_its_dataset_json_only(tmp_path):
 def test_the_thinner_of_two_cts_is_taken_and_the_other_recorded(tmp_path):
     write(tmp_path / "two" / "thick.nii.gz", -1000, 400, spacing=5.0)
     write(tmp_path / "two" / "thin.nii.gz", -1000, 400, spacing=1.2)
+    one_study(tmp_path / "two")
     selection = select([(None, tmp_path / "two")], CT)
     assert selection.chosen["ct"].path.name == "thin.nii.gz"
     assert selection.not_chosen[0]["path"].endswith("thick.nii.gz")
@@ -125,6 +133,7 @@ def test_the_thinner_of_two_cts_is_taken_and_the_other_recorded(tmp_path):
 def test_two_equal_cts_are_ambiguous(tmp_path):
     for name in "ab":
         write(tmp_path / "two" / f"{name}.nii.gz", -1000, 400)
+    one_study(tmp_path / "two")
     with pytest.raises(UnsuitableScanError, match="fit equally well"):
         select([(None, tmp_path / "two")], CT)
 
@@ -188,6 +197,7 @@ def test_a_thin_isotropic_ct_beats_thick_slices(tmp_path):
     for name, spacing in (("thick", 5.0), ("isotropic", 1.0)):
         array = np.random.default_rng(0).integers(-1000, 400, (24, 24, 24)).astype(np.int16)
         volumes.write_nifti(tmp_path / "two" / f"{name}.nii.gz", array, np.diag([1, 1, spacing, 1.0]))
+    one_study(tmp_path / "two")
     assert select([(None, tmp_path / "two")], CT).chosen["ct"].path.name == "isotropic.nii.gz"
 
 
@@ -214,3 +224,24 @@ def test_a_role_states_the_modality_of_a_file_that_shows_none(tmp_path):
     with pytest.raises(UnsuitableScanError):
         select([(None, path)], pet)
     assert select([("pt", path)], pet).chosen["pt"].path == path
+
+
+def test_files_that_say_nothing_of_their_study_are_not_ranked_against_each_other(tmp_path):
+    write(tmp_path / "two" / "thick.nii.gz", -1000, 400, spacing=5.0)
+    write(tmp_path / "two" / "thin.nii.gz", -1000, 400, spacing=1.2)
+    with pytest.raises(UnsuitableScanError, match="or of unknown ones"):
+        select([(None, tmp_path / "two")], CT)
+
+
+def test_a_role_that_contradicts_the_files_name_is_warned_of(case):
+    (candidate,) = find_candidates(case / "BraTS2021_00006_t1.nii.gz", "t1c")
+    assert candidate.warnings == ("BraTS2021_00006_t1.nii.gz was given as t1c, but its name says t1n",)
+
+
+@pytest.mark.parametrize("left", [0, 600], ids=["empty", "cut in its header"])
+def test_damaged_files_beside_a_series_are_warned_of(tmp_path, left):
+    write_ct_series(np.full((8, 8, 24), -800, np.int16), np.diag([-1.0, -1, 2, 1]), tmp_path / "ct", seed=1)
+    path = next(path for path in sorted((tmp_path / "ct").rglob("*")) if path.is_file())
+    (tmp_path / "ct" / "last.dcm").write_bytes(path.read_bytes()[:left])
+    (candidate,) = find_candidates(tmp_path / "ct")
+    assert "1 files of the folder were meant to be DICOM and cannot be read (last.dcm, ...)" in candidate.warnings[0]
