@@ -70,8 +70,13 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, document: Any) -> None:
-    """Write `document` as indented JSON (no NaN: they are not JSON) atomically."""
-    write_text(target, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `document` as `json_text` spells it, atomically."""
+    write_text(target, json_text(document))
+
+
+def json_text(document: Any) -> str:
+    """`document` as indented JSON; ValueError for NaN and infinities, which are not JSON."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def output_folder(path: Path) -> Path:

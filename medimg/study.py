@@ -29,6 +29,9 @@ MR_ROLE_ALIASES: dict[str, str] = {
 CT_AIR_HU = -300.0
 """Every CT in HU with lung or air in it reaches below this (lung -950..-600, air -1000 HU); no MR, PET or mask does."""
 
+HOUNSFIELD_TYPES = ("", "HU", "US")
+"""Rescale Types of a CT in Hounsfield units: absent, said, or "unspecified" (PS3.3 section C.11.1.1.2)."""
+
 
 @dataclass(frozen=True)
 class Source:

@@ -23,24 +23,12 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from medimg.dicom.header import Frame, PixelFormat
+from medimg.dicom.header import PIXEL_DESCRIPTION, Frame, PixelFormat
 from medimg.dicom.parse import mapped, open_content, quiet
 from medimg.errors import InputError, Reason
 
-PIXEL_KEYWORDS = (
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelData",
-)
+PIXEL_KEYWORDS = (*PIXEL_DESCRIPTION, "PixelData")
 """What a codec needs to know; rescaling is left out so that no codec applies it."""
-
 
 ITK_SYNTAXES = (
     JPEGBaseline8Bit,

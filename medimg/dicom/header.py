@@ -13,14 +13,7 @@ from medimg.dicom import fields
 from medimg.dicom.parse import Header, PixelBlock
 from medimg.errors import Reason
 
-FRAME_KEYWORDS = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "ImageType",
-    "FrameOfReferenceUID",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
+PIXEL_DESCRIPTION = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "NumberOfFrames",
@@ -30,6 +23,18 @@ FRAME_KEYWORDS = (
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
+)
+"""What one must know to decode a pixel (PS3.3 section C.7.6.3)."""
+
+FRAME_KEYWORDS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "ImageType",
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    *PIXEL_DESCRIPTION,
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     "RescaleIntercept",

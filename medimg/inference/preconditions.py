@@ -9,14 +9,11 @@ import numpy as np
 from medimg.errors import Reason, UnsuitableScanError
 from medimg.inference.prepare import require_one_grid
 from medimg.pipeline import Pipeline
-from medimg.study import CT_AIR_HU, Volume
+from medimg.study import CT_AIR_HU, HOUNSFIELD_TYPES, Volume
 
 SKULL_STRIPPED_MIN_ZERO_SHARE = 0.10
 """A skull-stripped brain leaves at least a tenth of any box around it at exactly 0 (25-60 % in shared/data/brain,
 cropped to the brain); a whole head has its background noise or skin there."""
-
-HOUNSFIELD_TYPES = ("HU", "US")
-"""Rescale Types of a CT in Hounsfield units: said, or "unspecified" (PS3.3 section C.11.1.1.2)."""
 
 MAX_SLICE_MM = {"CT": 5.0, "MR": 7.0}
 """Thicker slices than the models were trained or augmented with: results are given with a warning."""
@@ -41,7 +38,7 @@ def check_scan(pipeline: Pipeline, volumes: Mapping[str, Volume]) -> list[str]:
 
 
 def _require_hounsfield(pipeline: Pipeline, volume: Volume) -> None:
-    unit = str(volume.source.headers.get("RescaleType") or "HU")
+    unit = str(volume.source.headers.get("RescaleType") or "")
     if unit not in HOUNSFIELD_TYPES:
         raise UnsuitableScanError(
             Reason.WRONG_MODALITY, f"{volume.source.path} is in {unit}, not HU; choose the series reconstructed in HU"

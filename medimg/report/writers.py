@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,7 @@ def withdraw_report(folder: Path) -> None:
 
 def _withdraw(path: Path, document: dict[str, Any]) -> None:
     """Remove a report.json that says something else: while its companions change it would vouch for a mixture."""
-    if path.is_file() and path.read_bytes() != (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode():
+    if path.is_file() and path.read_bytes() != files.json_text(document).encode("utf-8"):
         path.unlink()
 
 

@@ -57,8 +57,8 @@ def _volume(folder: Path, entry: dict[str, Any]) -> Volume:
     found = [c for c in find_candidates(path) if path.is_file() or series_uid in (None, c.series_uid)]
     if not found:
         raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} no longer holds series {series_uid}; infer again", [path])
-    volume = max(found[0].read(), key=lambda volume: volume.array.size)
-    if volume.source.sha256 != entry.get("sha256"):
-        message = f"{path} is not the scan the report was made from (its digest differs); infer again"
-        raise InputError(Reason.UNREADABLE, message, [path])
-    return volume
+    for volume in (volume for candidate in found for volume in candidate.read()):
+        if volume.source.sha256 == entry.get("sha256"):
+            return volume
+    message = f"{path} is not the scan the report was made from (its digest differs); infer again"
+    raise InputError(Reason.UNREADABLE, message, [path])

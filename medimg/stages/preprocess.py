@@ -19,7 +19,7 @@ from medimg.progress import Progress, silent
 from medimg.results import MANIFEST_SCHEMA
 from medimg.stages.candidates import MANIFEST_FILE, SELECTION_FILE, Candidate, find_candidates
 from medimg.stages.roles import role_of_name
-from medimg.study import Volume
+from medimg.study import HOUNSFIELD_TYPES, Volume
 from medimg.volumes import stem, write_nifti
 
 SIDECAR_SCHEMA = "medimg.volume/1"
@@ -29,9 +29,6 @@ MAX_SLUG = 40
 
 UID_DIGITS = 8
 """Hex digits of the series UID's digest in a file name: names stay unique and say nothing about the site."""
-
-HOUNSFIELD_TYPES = ("", "HU", "US")
-"""Rescale Types of a CT in Hounsfield units: absent, said, or "unspecified" (PS3.3 section C.11.1.1.2)."""
 
 
 @dataclass

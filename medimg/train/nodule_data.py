@@ -101,15 +101,16 @@ def to_grid(volume: Volume) -> Volume:
     """The volume on axes that run R, A, S at 1 mm, linear, HU rounded to int16; first voxel's centre kept."""
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.canonical().array.transpose(2, 1, 0), np.float32))
-    spacing = volume.canonical().spacing_mm
+    turned = volume.canonical()
+    image = sitk.GetImageFromArray(np.ascontiguousarray(turned.array.transpose(2, 1, 0), np.float32))
+    spacing = turned.spacing_mm
     image.SetSpacing(spacing.tolist())
     size = [int(np.floor((n - 1) * s / VOXEL_MM)) + 1 for n, s in zip(image.GetSize(), spacing, strict=True)]
     resampled = sitk.Resample(
         image, size, sitk.Transform(), sitk.sitkLinear, [0.0] * 3, [VOXEL_MM] * 3, np.eye(3).ravel().tolist()
     )
     array = np.rint(sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)).astype(np.int16)
-    affine = volume.canonical().affine_ras @ np.diag([*(VOXEL_MM / spacing), 1.0])
+    affine = turned.affine_ras @ np.diag([*(VOXEL_MM / spacing), 1.0])
     return Volume(np.ascontiguousarray(array), affine, volume.source, volume.modality)
 
 
