@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 SAMPLES := sample_data/generated
 OUT := demo_output
 
-.PHONY: help setup tools demo test lint types docs docs-check wheel-test check clean
+.PHONY: help setup tools demo test fuzz lint types docs docs-check wheel-test check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,6 +30,9 @@ demo: $(READY) ## sample scans in, findings out
 
 test: $(READY) ## every test
 	$(BIN)/python -m pytest
+
+fuzz: $(READY) ## 12,000 damaged scans through every reader (FUZZ="--count 500 --seed 7" for another run)
+	$(BIN)/python tests/fuzz/run.py $(or $(FUZZ),--count 12000 --seed 1)
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -49,7 +49,10 @@ ADVICE = {
 
 @dataclass
 class SeriesResult:
-    """What became of one series. `rejection` is set when any of its images that should be a volume is not one."""
+    """What became of one series. `rejection` is set when any of its images that should be a volume is not one.
+
+    unused: sound files of a rejected series, which are in no volume because others are damaged or missing.
+    """
 
     study_uid: str
     series_uid: str
@@ -58,6 +61,7 @@ class SeriesResult:
     volumes: list[Volume] = field(default_factory=list)
     excluded: list[tuple[Path, Reason]] = field(default_factory=list)
     rejection: InputError | None = None
+    unused: list[Path] = field(default_factory=list)
 
 
 def read_series(headers: SeriesHeaders) -> SeriesResult:
@@ -65,7 +69,7 @@ def read_series(headers: SeriesHeaders) -> SeriesResult:
 
     Each volume is (I, J, K) with its affine to RAS mm, CT in HU; several where the series holds several
     orientations, echoes, phases or time points (`source.headers["split"]` says which). Every file ends in a
-    volume's `source.files`, in `excluded`, or in `rejection.files`.
+    volume's `source.files`, in `excluded`, in `rejection.files`, or in `unused`.
     """
     result = SeriesResult(headers.study_uid, headers.series_uid, headers.modality, headers.description)
     reader = PixelReader()
@@ -188,6 +192,13 @@ def _conclude(headers: SeriesHeaders, result: SeriesResult) -> None:
         advice = f"; {ADVICE[error.reason]}" if error.reason in ADVICE else ""
         result.rejection = InputError(error.reason, f"series {headers.series_uid}{named}: {error}{advice}", error.files)
         result.rejection.__cause__ = error.__cause__
+        result.unused = _left_over(headers, result, error)
+
+
+def _left_over(headers: SeriesHeaders, result: SeriesResult, rejection: InputError) -> list[Path]:
+    used = {path for volume in result.volumes for path in volume.source.files}
+    told = used.union(rejection.files, (path for path, _reason in result.excluded))
+    return [path for path in dict.fromkeys(frame.path for frame in headers.frames) if path not in told]
 
 
 def _listed(paths: Sequence[Path]) -> str:

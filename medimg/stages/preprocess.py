@@ -161,6 +161,7 @@ def _entry(result: SeriesResult, volumes: list[dict[str, Any]], root: Path) -> d
         "reason": None if rejection is None else str(rejection.reason),
         "message": None if rejection is None else str(rejection),
         "files": [] if rejection is None else [relative(path, root) for path in rejection.files],
+        "unused": [relative(path, root) for path in result.unused],
         "volumes": volumes,
         "excluded": [{"path": relative(path, root), "reason": str(why)} for path, why in result.excluded],
     }

@@ -162,3 +162,12 @@ def test_one_file_can_be_given_instead_of_a_folder(folder: Path, tmp_path: Path)
     (entry,) = manifest_of(tmp_path / "out")["series"]
     assert entry["reason"] == "single_slice"
     assert entry["files"] == ["IM0"]
+
+
+def test_the_sound_files_of_a_rejected_series_are_named_too(folder, tmp_path):
+    data = (folder / "IM1").read_bytes()
+    (folder / "IM1").write_bytes(data[:-10])
+    run(folder, "-o", tmp_path / "out")
+    (series,) = manifest_of(tmp_path / "out")["series"]
+    assert (series["reason"], series["files"]) == ("truncated", ["IM1"])
+    assert series["unused"] == ["IM0", "IM2", "IM3"]
