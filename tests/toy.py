@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -91,11 +92,12 @@ def chest_crop(path: Path, affine_ras, center_ras, shape=(48, 48, 40), radius_mm
 class BrightnessTask:
     """A training task for `detector`: give back a hundredth of the brightness, averaged over each cell."""
 
-    def __init__(self, data: str, seed: int) -> None:
-        self.data, self.seed = data, seed
+    def __init__(self, data: str, seed: int, seconds: float = 0.0) -> None:
+        self.data, self.seed, self.seconds, self.refreshed = data, seed, seconds, 0
 
     def batch(self, step):
-        image = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(self.seed + step))
+        time.sleep(self.seconds)
+        image = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(self.seed + step + self.refreshed))
         cells = torch.nn.functional.avg_pool3d(image, STRIDE) / 100
         return {"image": image, "target": torch.cat([cells, torch.full_like(cells, LOG_DIAMETER)], dim=1)}
 
@@ -107,10 +109,21 @@ class BrightnessTask:
         return {"score": -float(self.loss(network(batch["image"]), batch)["loss"])}
 
     def refresh(self, network, step):
-        """Nothing depends on the network."""
+        self.refreshed = 10_000 * step if self.seconds else 0
 
     def state_dict(self):
-        return {}
+        return {"refreshed": self.refreshed}
 
     def load_state_dict(self, state):
-        """Nothing to take up."""
+        self.refreshed = state["refreshed"]
+
+
+def small_network():
+    """A detector's network with BatchNorm and dropout: what could tell one process from two."""
+    return torch.nn.Sequential(
+        torch.nn.Conv3d(1, 4, STRIDE, stride=STRIDE),
+        torch.nn.BatchNorm3d(4),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(0.1),
+        torch.nn.Conv3d(4, 2, 1),
+    )

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import click
@@ -116,6 +116,31 @@ def progress_bars() -> Iterator[Progress]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield listen
+
+
+@contextlib.contextmanager
+def live_status(what: str, total: int) -> Iterator[Callable[[int, str, bool], None] | None]:
+    """On a terminal: `update(done, values, keep)` moves one bar and shows the values, and leaves them above it when
+    `keep` is set. None anywhere else."""
+    chosen = settings()
+    if chosen.quiet or chosen.no_progress or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, TextColumn("{task.fields[values]}"), console=Console(stderr=True)) as bars:
+        task = bars.add_task(what, total=total, values="")
+
+        def update(done: int, values: str, keep: bool) -> None:
+            bars.update(task, completed=done, values=escape(values))
+            if keep:
+                bars.console.print(escape(f"step {done}: {values}"))
+
+        yield update
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +17,10 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="""\b
-Example:
+Examples:
   medimg train --pipeline lung_nodule --data ../shared/data/lung -o runs/lung
+  medimg train --pipeline lung_nodule --data ../shared/data/lung --fold 0/5 -o runs/lung-0
+  torchrun --nproc-per-node 2 -m medimg train --pipeline lung_nodule --data DIR -o runs/lung
   medimg infer --pipeline runs/lung --volume scan.nii.gz -o out
 """
 )
@@ -26,59 +31,100 @@ Example:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Training YAML [default: train.yaml beside the pipeline.yaml].",
 )
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of training cases.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="What the task reads: a folder of cases or a datalist.json.",
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of this run.")
+@click.option("--fold", metavar="K/N", help="Cross-validation: keep part K (from 0) of N for validation.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
     "--threads", type=click.IntRange(min=0), default=0, help="Processor threads; 0 is the configuration's choice."
 )
-def command(name: str, config_path: Path | None, data: Path, output: Path, device: str, threads: int) -> None:
+def command(
+    name: str, config_path: Path | None, data: Path, output: Path, fold: str | None, device: str, threads: int
+) -> None:
     """Train a pipeline's network; call again with the same -o to resume.
 
     Leaves RUN/pipeline.yaml and RUN/bundle, which `medimg infer --pipeline RUN` and
-    `python -m monai.bundle run` both take, with checkpoints and log.jsonl beside them.
+    `python -m monai.bundle run` both take, with checkpoints, log.jsonl and curves.png beside them.
     """
-    import torch
-
     from medimg import files
-    from medimg.bundle import load_bundle
     from medimg.inference.device import choose_device
     from medimg.pipeline import load_pipeline
     from medimg.train.config import read_config
     from medimg.train.fit import fit
+    from medimg.train.network import fresh_network
     from medimg.train.pack import pack
+    from medimg.train.parallel import local_device, process_group
 
     pipeline = load_pipeline(name)
     config = read_config(config_path or pipeline.folder / "train.yaml")
+    if fold is not None:
+        config = config.with_task(fold=_checked_fold(fold))
     files.output_folder(output)
-    torch.manual_seed(config.seed)
-    network = load_bundle(pipeline.bundle).network()
-    chosen = choose_device(device, threads=threads or config.threads)
-    state = fit(config, network, _task(config, data), output, device=chosen.device, log=_Printer(config.steps))
-    bundle = pack(pipeline, config, state, output)
-    click.echo(f"best score {state.best:.4f}; bundle in {bundle}")
+    chosen = choose_device(local_device(device), threads=threads or config.threads)
+    with process_group() as group, _listener(config.steps, group.leads) as listen:
+        network = fresh_network(config, pipeline.bundle)
+        task = _task(config, data)
+        state = fit(config, network, task, output, device=chosen.device, log=listen, group=group)
+        if group.leads:
+            bundle = pack(pipeline, config, state, output)
+            click.echo(f"best score {state.best:.4f}; bundle in {bundle}")
+
+
+def _checked_fold(fold: str) -> str:
+    match = re.fullmatch(r"(\d+)/(\d+)", fold)
+    if match is None or not int(match[1]) < int(match[2]) or int(match[2]) < 2:
+        raise click.UsageError(f"--fold {fold}: write K/N with K from 0 to N - 1, such as 0/5")
+    return fold
 
 
 def _task(config: TrainConfig, data: Path) -> Task:
     from monai.bundle import ConfigParser
 
+    from medimg.errors import TrainingError
+
     options = {**config.task, "data": str(data), "seed": config.seed}
-    task: Task = ConfigParser({"task": options}).get_parsed_content("task")
+    try:
+        task: Task = ConfigParser({"task": options}).get_parsed_content("task")
+    except RuntimeError as error:
+        # MONAI wraps what the task itself raised
+        if isinstance(error.__cause__, TrainingError):
+            raise error.__cause__ from error
+        if isinstance(error.__cause__, TypeError):
+            raise TrainingError(
+                f"task {config.task['_target_']} does not take its options: {error.__cause__}"
+            ) from error
+        raise
     return task
 
 
-class _Printer:
-    """One line a hundred steps and one for each validation."""
+@contextlib.contextmanager
+def _listener(steps: int, leads: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Live progress on a terminal; anywhere else a line a hundred steps and one for each validation."""
+    from medimg.cli.console import live_status
 
-    EVERY = 100
+    with live_status("training", steps) as update:
+        if not leads:
+            yield lambda _entry: None
+        elif update is not None:
+            yield lambda entry: update(entry["step"], _values(entry), _validated(entry))
+        else:
+            yield lambda entry: _print(entry, steps)
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
 
-    def __call__(self, entry: dict[str, Any]) -> None:
-        validated = any(name.startswith("val_") for name in entry)
-        if not validated and entry["step"] % self.EVERY:
-            return
-        remaining = entry["seconds"] / entry["step"] * (self.steps - entry["step"])
-        values = " ".join(f"{name} {value:.4g}" for name, value in entry.items() if name not in {"step", "seconds"})
-        click.echo(f"step {entry['step']}/{self.steps} {values} ETA {remaining / 60:.0f} min")
+def _print(entry: dict[str, Any], steps: int, every: int = 100) -> None:
+    if _validated(entry) or entry["step"] % every == 0:
+        remaining = entry["seconds"] / entry["step"] * (steps - entry["step"])
+        click.echo(f"step {entry['step']}/{steps} {_values(entry)} ETA {remaining / 60:.0f} min")
+
+
+def _validated(entry: dict[str, Any]) -> bool:
+    return any(name.startswith("val_") for name in entry)
+
+
+def _values(entry: dict[str, Any]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in entry.items() if name not in {"step", "seconds"})

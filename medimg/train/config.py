@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,28 @@ import yaml
 from medimg.errors import TrainingError
 
 PRECISIONS = ("fp32", "bf16")
+SCHEDULES = ("cosine", "poly", "constant")
+ADAMW = {"_target_": "torch.optim.AdamW"}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained. `task` is a MONAI component (`_target_` and its options).
+    """How a network is trained. `task` and `optimiser` are MONAI components (`_target_` and its options).
 
-    steps: optimiser steps; lr rises linearly over `warmup` steps and falls by a half cosine to 0.
-    clip: gradient norm limit. ema: decay of the averaged weights per step. *_every: in steps, 0 is never.
+    network: replaces the bundle's `network_def`. steps: optimiser steps. batches_per_step: batches whose gradients
+    are averaged in one step; torchrun's processes share them out, so that their number does not change the result.
+    lr: rises linearly over `warmup` steps, then follows `schedule`. clip: gradient norm limit. ema: decay of the
+    averaged weights per step. patience: validations without a better score before the run stops. *_every: in steps.
+    0 is never for `patience` and `*_every`.
     """
 
     task: dict[str, Any]
     steps: int
+    network: dict[str, Any] | None = None
+    optimiser: dict[str, Any] = field(default_factory=lambda: dict(ADAMW))
+    schedule: str = "cosine"
     seed: int = 0
+    batches_per_step: int = 1
     lr: float = 3e-3
     weight_decay: float = 0.01
     warmup: int = 100
@@ -32,18 +41,29 @@ class TrainConfig:
     ema: float = 0.998
     precision: str = "bf16"
     threads: int = 0
+    patience: int = 0
     validate_every: int = 500
     refresh_every: int = 0
     checkpoint_every: int = 250
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise TrainingError(f"train config: steps is {self.steps}; it must be at least 1")
-        if self.precision not in PRECISIONS:
-            raise TrainingError(f"train config: precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
-        if "_target_" not in self.task:
-            raise TrainingError("train config: task has no _target_; name the task's class")
+        for name in ("steps", "batches_per_step"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"train config: {name} is {getattr(self, name)}; it must be at least 1")
+        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise TrainingError(f"train config: {name} {getattr(self, name)!r}; choose one of {', '.join(known)}")
+        for name in ("task", "optimiser", "network"):
+            component = getattr(self, name)
+            if component is not None and "_target_" not in component:
+                raise TrainingError(f"train config: {name} has no _target_; name its class")
+
+    def with_task(self, **options: Any) -> TrainConfig:
+        """The configuration with other options of the task; its digest tells it from this one."""
+        told = f"{self.digest} {sorted(options.items())}"
+        task = {**self.task, **options}
+        return replace(self, task=task, digest=hashlib.sha256(told.encode()).hexdigest())
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -1,47 +1,34 @@
-"""The training loop: deterministic batches by step, EMA, bf16, checkpoints, exact resume.
+"""The training loop: deterministic batches by step, EMA, bf16, checkpoints, exact resume, one process or several.
 
-for step: batch -> loss -> clipped AdamW step -> EMA; every so often: refresh, validate, checkpoint
+for step: batches -> losses -> mean gradient -> clipped optimiser step -> EMA; every so often: refresh, validate, save
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from monai.utils import instantiate
+from torch import Tensor, nn
 
-from medimg import files
 from medimg.errors import TrainingError
+from medimg.train.checkpoint import BEST_WEIGHTS, LAST_WEIGHTS, State, averaged, resume, save, save_checkpoint
 from medimg.train.config import TrainConfig
+from medimg.train.journal import Journal
+from medimg.train.parallel import Group
 from medimg.train.task import Task
-
-CHECKPOINT = "checkpoint.pt"
-BEST_WEIGHTS = "best.pt"
-LAST_WEIGHTS = "last.pt"
-LOG = "log.jsonl"
 
 Log = Callable[[dict[str, Any]], None]
 
+EMA_START = 10
+"""The averaged weights follow faster at first: decay (1 + step) / (10 + step) until `ema` is reached."""
 
-@dataclass
-class State:
-    """All that a resumed run needs to go on as if it had never stopped."""
-
-    network: nn.Module
-    average: nn.Module
-    optimiser: torch.optim.Optimizer
-    task: Task
-    step: int = 0
-    best: float = -math.inf
-    seconds: float = 0.0
+POLY_POWER = 0.9
+"""Of the polynomial schedule (nnU-Net; Isensee et al., Nature Methods 2021)."""
 
 
 def fit(
@@ -52,80 +39,146 @@ def fit(
     *,
     device: torch.device,
     log: Log | None = None,
+    group: Group | None = None,
 ) -> State:
-    """Train `network` on `task` and leave best.pt, last.pt (EMA weights), checkpoint.pt and log.jsonl in `folder`.
+    """Train `network` on `task`; leave best.pt, last.pt (EMA weights), checkpoint.pt and the journal in `folder`.
 
     A checkpoint in `folder` is taken up at exactly its step. Raises TrainingError on a loss that is not finite
     (the last checkpoint stays) and on a checkpoint of another network or configuration.
     """
-    torch.manual_seed(config.seed)
+    group = group or Group()
     network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    state = State(network, _averaged(network), _optimiser(config, network), task)
+    state = State(network, averaged(network), _optimiser(config, network), task)
     folder.mkdir(parents=True, exist_ok=True)
-    _resume(config, state, folder, device)
+    resume(config, state, folder, device)
+    journal = Journal(folder, state.step) if group.leads else None
     began = time.monotonic() - state.seconds
-    while state.step < config.steps:
+    while state.step < config.steps and not _out_of_patience(config, state):
         if _due(config.refresh_every, state.step):
-            task.refresh(state.average, state.step)
-        entry = _train_step(config, state, device)
+            group.refresh(task, state.average, state.step)
+        entry = _train_step(config, state, device, group)
         state.step += 1
         state.seconds = time.monotonic() - began
         last = state.step == config.steps
         if last or _due(config.validate_every, state.step):
-            entry |= _validate(state, folder)
-        if last or _due(config.checkpoint_every, state.step):
-            _save_checkpoint(config, state, folder)
-        _write_log(entry | {"step": state.step, "seconds": round(state.seconds, 1)}, folder, log)
-    _save(state.average.state_dict(), folder / LAST_WEIGHTS)
+            entry |= _validate(state, folder, group)
+            last |= _out_of_patience(config, state)
+        if group.leads and (last or _due(config.checkpoint_every, state.step)):
+            save_checkpoint(config, state, folder)
+        if journal is not None:
+            entry |= {"step": state.step, "seconds": round(state.seconds, 1)}
+            journal.write(entry)
+            if log is not None:
+                log(entry)
+    if group.leads:
+        save(state.average.state_dict(), folder / LAST_WEIGHTS)
     return state
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter, SGDR, 2017, without restarts)."""
+    """Linear warm-up, then the schedule to zero: half a cosine (SGDR, Loshchilov and Hutter 2017) or a power."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
     progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    if config.schedule == "constant":
+        return config.lr
+    if config.schedule == "poly":
+        return float(config.lr * (1 - progress) ** POLY_POWER)
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _train_step(config: TrainConfig, state: State, device: torch.device) -> dict[str, Any]:
-    batch = {name: value.to(device) for name, value in state.task.batch(state.step).items()}
+def _train_step(config: TrainConfig, state: State, device: torch.device, group: Group) -> dict[str, Any]:
+    """One optimiser step over `batches_per_step` batches; the mean of their losses."""
     rate = learning_rate(config, state.step)
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate
+    for parameters in state.optimiser.param_groups:
+        parameters["lr"] = rate
     state.network.train()
-    image = batch["image"].contiguous(memory_format=torch.channels_last_3d)
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        output = state.network(image)
-    losses = state.task.loss(output.float(), batch)
-    values = {name: float(value.detach()) for name, value in losses.items()}
+    state.optimiser.zero_grad(set_to_none=True)
+    statistics = _Statistics(state.network)
+    totals: dict[str, Tensor] = {}
+    for number in group.share(config.batches_per_step):
+        statistics.begin()
+        losses = _backward(config, state, state.step * config.batches_per_step + number, device)
+        statistics.end()
+        for name, value in losses.items():
+            totals[name] = totals.get(name, torch.zeros_like(value)) + value
+    gradients = [parameter.grad for parameter in state.network.parameters() if parameter.grad is not None]
+    group.add_up([*gradients, *totals.values(), *statistics.sums])
+    for gradient in gradients:
+        gradient.div_(config.batches_per_step)
+    values = {name: float(total) / config.batches_per_step for name, total in totals.items()}
     if not math.isfinite(values["loss"]):
         raise TrainingError(
             f"the loss is {values['loss']} at step {state.step}; lower lr or check the data (checkpoint kept)"
         )
-    state.optimiser.zero_grad(set_to_none=True)
-    losses["loss"].backward()
+    statistics.settle(config.batches_per_step)
     nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
     state.optimiser.step()
-    _follow(state.average, state.network, min(config.ema, (1 + state.step) / (10 + state.step)))
+    _follow(state.average, state.network, min(config.ema, (1 + state.step) / (EMA_START + state.step)))
     return values | {"lr": rate}
 
 
-def _validate(state: State, folder: Path) -> dict[str, Any]:
-    state.average.eval()
-    with torch.no_grad():
-        metrics = state.task.validate(state.average)
-    if metrics["score"] >= state.best:
-        state.best = metrics["score"]
-        _save(state.average.state_dict(), folder / BEST_WEIGHTS)
+def _backward(config: TrainConfig, state: State, index: int, device: torch.device) -> dict[str, Tensor]:
+    """Add the gradient of batch `index`; its losses."""
+    # dropout depends on the index alone, so that a resumed run, and another process, repeats it
+    torch.manual_seed(config.seed * 1_000_003 + index)
+    batch = {name: value.to(device) for name, value in state.task.batch(index).items()}
+    image = batch["image"].contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        output = state.network(image)
+    losses = state.task.loss(output.float(), batch)
+    losses["loss"].backward()
+    return {name: value.detach() for name, value in losses.items()}
+
+
+class _Statistics:
+    """BatchNorm's running statistics over the batches of one step: each begins from the same, and the mean stays.
+
+    One after the other they would depend on the order, and several processes would not equal one.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.buffers = [buffer for buffer in network.buffers() if buffer.dtype.is_floating_point]
+        self.before = [buffer.clone() for buffer in self.buffers]
+        self.sums = [torch.zeros_like(buffer) for buffer in self.buffers]
+        named = network.named_buffers()
+        self.counters = [(buffer, buffer.clone()) for name, buffer in named if name.endswith("num_batches_tracked")]
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        for buffer, before in zip(self.buffers, self.before, strict=True):
+            buffer.copy_(before)
+
+    @torch.no_grad()
+    def end(self) -> None:
+        for buffer, total in zip(self.buffers, self.sums, strict=True):
+            total.add_(buffer)
+
+    @torch.no_grad()
+    def settle(self, batches: int) -> None:
+        for buffer, total in zip(self.buffers, self.sums, strict=True):
+            buffer.copy_(total / batches)
+        for counter, before in self.counters:
+            counter.copy_(before + batches)
+
+
+def _validate(state: State, folder: Path, group: Group) -> dict[str, Any]:
+    """Score the averaged weights in process 0, keep them when they are the best, and tell the others."""
+    metrics: dict[str, float] = {}
+    if group.leads:
+        state.average.eval()
+        with torch.no_grad():
+            metrics = state.task.validate(state.average)
+        state.waited = 0 if metrics["score"] >= state.best else state.waited + 1
+        if state.waited == 0:
+            state.best = metrics["score"]
+            save(state.average.state_dict(), folder / BEST_WEIGHTS)
+    state.best, state.waited = group.from_leader((state.best, state.waited))
     return {f"val_{name}": value for name, value in metrics.items()}
 
 
-def _averaged(network: nn.Module) -> nn.Module:
-    average = deepcopy(network)
-    for parameter in average.parameters():
-        parameter.requires_grad_(False)
-    return average.eval()
+def _out_of_patience(config: TrainConfig, state: State) -> bool:
+    return 0 < config.patience <= state.waited
 
 
 @torch.no_grad()
@@ -140,54 +193,19 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 def _optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """The configured optimiser; biases and BatchNorm's scales are not decayed."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr)
+    options = {name: value for name, value in config.optimiser.items() if name != "_target_"}
+    try:
+        optimiser = instantiate(config.optimiser["_target_"], "default", params=groups, lr=config.lr, **options)
+    except (ImportError, ModuleNotFoundError, AttributeError, TypeError, RuntimeError, ValueError) as error:
+        raise TrainingError(f"train config: cannot make the optimiser {config.optimiser}: {error}") from error
+    if not isinstance(optimiser, torch.optim.Optimizer):
+        raise TrainingError(f"train config: optimiser {config.optimiser['_target_']} is not a torch optimiser")
+    return optimiser
 
 
 def _due(every: int, step: int) -> bool:
     return every > 0 and step > 0 and step % every == 0
-
-
-def _save(document: Any, path: Path) -> None:
-    with files.atomic_path(path) as temporary:
-        torch.save(document, temporary)
-
-
-def _save_checkpoint(config: TrainConfig, state: State, folder: Path) -> None:
-    document = {
-        "config": config.digest,
-        "network": state.network.state_dict(),
-        "average": state.average.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-        "task": state.task.state_dict(),
-        "step": state.step,
-        "best": state.best,
-        "seconds": state.seconds,
-    }
-    _save(document, folder / CHECKPOINT)
-
-
-def _resume(config: TrainConfig, state: State, folder: Path, device: torch.device) -> None:
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return
-    document = torch.load(path, map_location=device, weights_only=True)
-    if document["config"] != config.digest:
-        raise TrainingError(f"{path} was made with another configuration; choose another -o folder")
-    try:
-        state.network.load_state_dict(document["network"])
-        state.average.load_state_dict(document["average"])
-    except RuntimeError as error:
-        raise TrainingError(f"{path} belongs to another network; choose another -o folder") from error
-    state.optimiser.load_state_dict(document["optimiser"])
-    state.task.load_state_dict(document["task"])
-    state.step, state.best, state.seconds = document["step"], document["best"], document["seconds"]
-
-
-def _write_log(entry: dict[str, Any], folder: Path, log: Log | None) -> None:
-    with (folder / LOG).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(entry) + os.linesep)
-    if log is not None:
-        log(entry)

@@ -13,9 +13,11 @@ import yaml
 
 import medimg
 from medimg import files
+from medimg.bundle import INFERENCE_CONFIG
 from medimg.pipeline import PIPELINE_FILE, WEIGHTS, Pipeline
+from medimg.train.checkpoint import LAST_WEIGHTS, State
 from medimg.train.config import TrainConfig
-from medimg.train.fit import LAST_WEIGHTS, LOG, State
+from medimg.train.journal import read_log
 
 TRAINING_RECORD = Path("docs") / "training.json"
 
@@ -28,6 +30,8 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path) -> Pa
     """
     bundle = run / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
+    if config.network is not None:
+        _replace_network(bundle / INFERENCE_CONFIG, config.network)
     document = yaml.safe_load((pipeline.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
     document["bundle"] = bundle.name
     files.write_text(run / PIPELINE_FILE, yaml.safe_dump(document, sort_keys=False))
@@ -38,12 +42,18 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path) -> Pa
     return bundle
 
 
+def _replace_network(path: Path, network: dict[str, Any]) -> None:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    files.write_json(path, {**document, "network_def": network})
+
+
 def _record(config: TrainConfig, state: State, run: Path) -> dict[str, Any]:
     """What made the weights, for the model card."""
     return {
         "config_sha256": config.digest,
         "seed": config.seed,
-        "steps": config.steps,
+        "steps": state.step,
+        "task": config.task,
         "hours": round(state.seconds / 3600, 3),
         "precision": config.precision,
         "parameters": sum(parameter.numel() for parameter in state.network.parameters()),
@@ -56,6 +66,5 @@ def _record(config: TrainConfig, state: State, run: Path) -> dict[str, Any]:
 
 def _last_metrics(run: Path) -> dict[str, float]:
     """Step and validation metrics of the last validation in the log."""
-    entries = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
-    last = next(entry for entry in reversed(entries) if "val_score" in entry)
+    last = next(entry for entry in reversed(read_log(run)) if "val_score" in entry)
     return {name: value for name, value in last.items() if name.startswith("val_") or name == "step"}

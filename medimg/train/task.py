@@ -8,10 +8,16 @@ from torch import Tensor, nn
 
 
 class Task(Protocol):
-    """Patches, loss and validation of one pipeline. Built with `data` (Path) and `seed` (int) among its options."""
+    """Patches, loss and validation of one pipeline.
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """Training batch: "image" (B, C, *S) float32 and targets; a pure function of (seed, step, refreshed state)."""
+    Built with `data` (path) and `seed` (int) among its options, and with `fold` ("k/n") when `--fold` is given.
+    """
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """Training batch: "image" (B, C, *S) float32 and targets; a pure function of (seed, index, refreshed state).
+
+        The index counts batches from 0; it is the step where a step has one batch.
+        """
         ...
 
     def loss(self, output: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +26,20 @@ precision: fp32
 validate_every: 50
 """
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, 1.0, 0, -20], [0, 0, 1.25, 5], [0, 0, 0, 1]])
+
+
+SLOW_CONFIG = """
+task: {_target_: toy.BrightnessTask, seconds: 0.02}
+network: {_target_: toy.small_network}
+steps: 60
+seed: 7
+warmup: 5
+precision: fp32
+batches_per_step: 2
+validate_every: 20
+refresh_every: 25
+checkpoint_every: 5
+"""
 
 
 @pytest.fixture
@@ -57,6 +76,70 @@ def test_called_again_a_finished_run_gives_the_same_weights(tmp_path, train):
     before = tmp_path / "before.pt"
     before.write_bytes(first)
     assert all(torch.equal(again[name], value) for name, value in torch.load(before, weights_only=True).items())
+
+
+@pytest.fixture
+def train_in_processes(tmp_path):
+    """`medimg train` in processes of its own: run(name, how many) waits, start(name) does not."""
+    toy.detector(tmp_path / "pipeline")
+    (tmp_path / "pipeline" / "train.yaml").write_text(SLOW_CONFIG)
+    environment = {**os.environ, "PYTHONPATH": str(Path(toy.__file__).parent), "OMP_NUM_THREADS": "1"}
+
+    def start(name, processes=1):
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command = [sys.executable, *(launcher if processes > 1 else ()), "-m", "medimg", "train", "--device", "cpu"]
+        arguments = ["--pipeline", tmp_path / "pipeline", "--data", tmp_path, "-o", tmp_path / name]
+        return subprocess.Popen([*command, *map(str, arguments)], env=environment, stdout=subprocess.PIPE, text=True)
+
+    def run(name, processes=1):
+        with start(name, processes) as process:
+            output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        return torch.load(tmp_path / name / "last.pt", weights_only=True)
+
+    run.start = start
+    return run
+
+
+def test_killed_and_called_again_it_ends_with_the_weights_of_an_unbroken_run(tmp_path, train_in_processes):
+    whole = train_in_processes("whole")
+    with train_in_processes.start("cut") as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "cut" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    assert not (tmp_path / "cut" / "last.pt").exists()
+    resumed = train_in_processes("cut")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_two_processes_train_to_the_weights_of_one(train_in_processes):
+    one, two = train_in_processes("one"), train_in_processes("two", processes=2)
+    for name, value in one.items():
+        assert torch.allclose(value, two[name], rtol=1e-4, atol=1e-6), name
+
+
+def test_a_network_of_the_configuration_is_packed_with_its_weights(tmp_path, train):
+    (tmp_path / "pipeline" / "train.yaml").write_text(
+        CONFIG
+        + "network: {_target_: torch.nn.Conv3d, in_channels: 1, out_channels: 2, kernel_size: 2, stride: 2, bias: true}"
+    )
+    assert train().exit_code == 0
+    document = json.loads((tmp_path / "run" / "bundle" / "configs" / "inference.json").read_text())
+    assert document["network_def"]["bias"] is True
+
+
+@pytest.mark.parametrize("fold", ["5/5", "1", "-1/3", "0/1"])
+def test_a_fold_that_is_none_is_a_usage_error(train, fold):
+    result = train("--fold", fold)
+    assert result.exit_code == 2
+    assert "0/5" in result.stderr
+
+
+def test_a_task_without_folds_says_so(train):
+    result = train("--fold", "0/5")
+    assert result.exit_code == 1
+    assert "fold" in result.stderr
 
 
 def test_a_configuration_that_is_wrong_is_one_line(tmp_path, train):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 import torch
 from torch import nn
 
-from medimg.errors import TrainingError
+from medimg.errors import OutputError, TrainingError
 from medimg.train import fit as fit_module
+from medimg.train.checkpoint import State, save_checkpoint
 from medimg.train.config import TrainConfig, read_config
 from medimg.train.fit import fit, learning_rate
+from medimg.train.journal import read_log
 
 CPU = torch.device("cpu")
 
@@ -69,10 +72,10 @@ def test_a_run_stopped_on_the_way_ends_with_the_same_weights(tmp_path, monkeypat
     class KilledError(Exception):
         pass
 
-    def kill_at_seven(config, state, device, step=fit_module._train_step):
+    def kill_at_seven(config, state, device, group, step=fit_module._train_step):
         if state.step == 7:
             raise KilledError
-        return step(config, state, device)
+        return step(config, state, device, group)
 
     monkeypatch.setattr(fit_module, "_train_step", kill_at_seven)
     with pytest.raises(KilledError):
@@ -81,6 +84,91 @@ def test_a_run_stopped_on_the_way_ends_with_the_same_weights(tmp_path, monkeypat
     resumed = fit(config(), network(), Doubling(3), tmp_path / "cut", device=CPU)
     for name, value in whole.average.state_dict().items():
         assert torch.equal(value, resumed.average.state_dict()[name]), name
+    steps = [entry["step"] for entry in read_log(tmp_path / "cut")]
+    assert steps == list(range(1, 13))  # what was logged after the checkpoint is not there twice
+
+
+def test_a_line_the_kill_cut_short_is_left_out_of_the_log(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    assert read_log(tmp_path) == [{"step": 1, "loss": 2.0}]
+
+
+def test_several_batches_a_step_average_gradients_and_batchnorm(tmp_path):
+    both = fit(config(batches_per_step=2, steps=1, warmup=0), network(), Doubling(3), tmp_path, device=CPU)
+    single = network()
+    means = []
+    for index in (0, 1):
+        fresh = network().train()
+        batch = Doubling(3).batch(index)
+        loss = (fresh(batch["image"]) - batch["target"]).pow(2).mean() / 2
+        loss.backward()
+        means.append(fresh[1].running_mean)
+        for mine, theirs in zip(single.parameters(), fresh.parameters(), strict=True):
+            mine.grad = theirs.grad if mine.grad is None else mine.grad + theirs.grad
+    nn.utils.clip_grad_norm_(single.parameters(), 5.0)
+    for mine, theirs in zip(single.parameters(), both.network.parameters(), strict=True):
+        assert torch.allclose(mine.grad, theirs.grad, atol=1e-6)
+    assert torch.allclose(both.network[1].running_mean, sum(means) / 2, atol=1e-6)
+
+
+def test_a_run_without_progress_stops_early_and_says_where(tmp_path):
+    scores = iter([2.0, 1.0, 1.0])
+    task = Doubling(3)
+    task.validate = lambda _network: {"score": next(scores)}
+    state = fit(config(steps=100, validate_every=3, patience=2), network(), task, tmp_path, device=CPU)
+    assert (state.step, state.best, state.waited) == (9, 2.0, 2)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 9
+    assert (tmp_path / "last.pt").exists()
+
+
+def test_curves_are_drawn(tmp_path):
+    fit(config(), network(), Doubling(3), tmp_path, device=CPU)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tensorboard_events_follow_the_log(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    fit(config(), network(), Doubling(3), tmp_path, device=CPU)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    losses = [event.value for event in events.Scalars("loss")]
+    assert losses == pytest.approx([entry["loss"] for entry in read_log(tmp_path)])
+    assert [event.step for event in events.Scalars("validation/score")] == [6, 12]
+
+
+def test_a_full_disk_keeps_the_checkpoint_of_before(tmp_path, monkeypatch):
+    fit(config(steps=5), network(), Doubling(3), tmp_path, device=CPU)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    state = State(network(), network(), torch.optim.SGD(network().parameters()), Doubling(3))
+
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_checkpoint(config(), state, tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".medimg-")] == []
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\3\4 but not for long")
+    with pytest.raises(TrainingError, match="is damaged"):
+        fit(config(), network(), Doubling(3), tmp_path, device=CPU)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "poly"])
+def test_schedules_end_at_zero(schedule):
+    assert learning_rate(config(steps=100, schedule=schedule), 100) == pytest.approx(0.0)
+
+
+def test_another_optimiser_can_be_named(tmp_path):
+    sgd = {"_target_": "torch.optim.SGD", "momentum": 0.9, "nesterov": True}
+    state = fit(config(optimiser=sgd), network(), Doubling(3), tmp_path, device=CPU)
+    assert isinstance(state.optimiser, torch.optim.SGD)
+    assert state.optimiser.param_groups[0]["nesterov"]
+    with pytest.raises(TrainingError, match="cannot make the optimiser"):
+        fit(config(optimiser={"_target_": "torch.optim.Nothing"}), network(), Doubling(3), tmp_path, device=CPU)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(tmp_path):
@@ -117,6 +205,8 @@ def test_the_learning_rate_rises_then_falls_to_zero():
         ("task: {_target_: x}\nsteps: 5\nsped: 1", "unknown options sped"),
         ("task: {_target_: x}\nsteps: 0", "at least 1"),
         ("task: {a: 1}\nsteps: 5", "_target_"),
+        ("task: {_target_: x}\nsteps: 5\nschedule: never", "choose one of cosine"),
+        ("task: {_target_: x}\nsteps: 5\nbatches_per_step: 0", "at least 1"),
         ("[1]", "not a mapping"),
         ("a: [", "cannot read"),
     ],
