@@ -13,18 +13,22 @@ from typing import Any
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 BINARY_FORMATS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "US or SS": "H", "OW": "H"}
 """Value representation -> struct code (PS3.5 table 6.2-1)."""
 
 
 @functools.cache
-def tag_of(keyword: str) -> int:
-    """The numeric tag of a keyword of the DICOM dictionary. Raises KeyError when it is not in it."""
+def tag_of(keyword: str) -> BaseTag:
+    """The tag of a keyword of the DICOM dictionary. Raises KeyError when it is not in it.
+
+    Always the same object: a dataset finds an element under an identical key without comparing tags.
+    """
     tag = tag_for_keyword(keyword)
     if tag is None:
         raise KeyError(keyword)
-    return tag
+    return BaseTag(tag)
 
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
