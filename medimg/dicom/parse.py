@@ -66,7 +66,7 @@ PARSE_ERRORS = (
 """What pydicom raises on damaged or hostile bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PixelBlock:
     """The pixel data element in the file's content (in the inflated content when `deflated`).
 

@@ -35,6 +35,7 @@ UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 """Item, Item Delimitation, Sequence Delimitation (PS3.5 section 7.5)."""
 
+LAST_META_TAG = 0x0002FFFF
 TRANSFER_SYNTAX, CHARACTER_SET = 0x00020010, 0x00080005
 FIRST_PIXEL_TAG, PIXEL_TAGS = 0x7FE00008, (0x7FE00008, 0x7FE00009, 0x7FE00010)
 """Float, double and integer Pixel Data (PS3.3 section C.7.6.24)."""
@@ -43,7 +44,7 @@ SHORT_VRS = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_16}
 LONG_VRS = {vr.encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_32}
 """Value representations with a two-byte length, and with two reserved bytes and a four-byte length (PS3.5 7.1.2)."""
 
-EXPLICIT, IMPLICIT, LENGTH = Struct("<HH2sH"), Struct("<HHI"), Struct("<I")
+unpack_explicit, unpack_implicit, unpack_length = (Struct(f).unpack_from for f in ("<HH2sH", "<HHI", "<I"))
 
 LITTLE_ENDIAN = frozenset(uid for uid in AllTransferSyntaxes if uid != ExplicitVRBigEndian and not uid.is_deflated)
 
@@ -110,7 +111,7 @@ class _Walk:
     def _elements(self, at: int, wanted: Mapping[int, BaseTag]) -> tuple[dict[BaseTag, RawDataElement], int | None]:
         """The top level: wanted elements, and where the pixel element begins."""
         elements: dict[BaseTag, RawDataElement] = {}
-        last = 0x0002FFFF
+        last = LAST_META_TAG
         while self.reach(at + 1):
             tag, vr, start, length = self._element(at)
             if tag <= last:
@@ -120,38 +121,62 @@ class _Walk:
                     raise Unusual
                 self.reach(at + 12)
                 return elements, at
-            base = wanted.get(tag)
-            if length == UNDEFINED:
-                if base is not None:
-                    raise Unusual
-                end = self._after_sequence(tag, vr, start, 0)
+            if tag in wanted:
+                elements[wanted[tag]] = self._raw(wanted[tag], vr, start, length)
+                at = start + length
             else:
-                end = start + length
-                if base is not None:
-                    if not self.reach(end) or (tag == CHARACTER_SET and vr not in {None, "CS"}):
-                        raise Unusual
-                    value = self.data[start:end] if length else _empty(vr)
-                    elements[base] = RawDataElement(base, vr, length, value, start, self.implicit, True)
-            at, last = end, tag
+                at = start + length if length != UNDEFINED else self._after_sequence(tag, vr, start, 0)
+            at, last = self._short_elements(at, tag, elements, wanted)
         if at != len(self.data):
             raise Unusual
         return elements, None
 
+    def _short_elements(
+        self, at: int, last: int, elements: dict[BaseTag, RawDataElement], wanted: Mapping[int, BaseTag]
+    ) -> tuple[int, int]:
+        """Go on over elements with a two-byte length, which most are; whatever else comes is looked at one by one.
+
+        It repeats `_element` and `_raw` in one loop without calls: two thirds of the time of a listing were theirs.
+        """
+        if self.implicit:
+            return at, last
+        data = self.data
+        size = len(data)
+        while at + 12 <= size:
+            group, element, code, length = unpack_explicit(data, at)
+            tag = group << 16 | element
+            end = at + 8 + length
+            if code not in SHORT_VRS or not last < tag < FIRST_PIXEL_TAG or end > size:
+                break
+            if tag in wanted:
+                elements[wanted[tag]] = self._raw(wanted[tag], SHORT_VRS[code], at + 8, length)
+            at, last = end, tag
+        return at, last
+
+    def _raw(self, tag: BaseTag, vr: str | None, start: int, length: int) -> RawDataElement:
+        """The element as pydicom holds it unread."""
+        misread = int(tag) == CHARACTER_SET and vr not in {None, "CS"}
+        if length == UNDEFINED or misread or not self.reach(start + length):
+            raise Unusual
+        value = self.data[start : start + length] if length else _empty(vr)
+        return RawDataElement(tag, vr, length, value, start, self.implicit, True)
+
     def _element(self, at: int) -> tuple[int, str | None, int, int]:
         """Tag, value representation (None when implicit), start and length of the value of the element at `at`."""
-        if at + 12 > len(self.data) and not self.reach(at + 8):
-            raise Unusual
+        data = self.data
+        if at + 12 > len(data):
+            if not self.reach(at + 8):
+                raise Unusual
+            data = self.data
         if self.implicit:
-            group, element, length = IMPLICIT.unpack_from(self.data, at)
+            group, element, length = unpack_implicit(data, at)
             return group << 16 | element, None, at + 8, length
-        group, element, code, length = EXPLICIT.unpack_from(self.data, at)
-        vr = SHORT_VRS.get(code)
-        if vr is not None:
-            return group << 16 | element, vr, at + 8, length
-        vr = LONG_VRS.get(code)
-        if vr is None or not self.reach(at + 12):
+        group, element, code, length = unpack_explicit(data, at)
+        if code in SHORT_VRS:
+            return group << 16 | element, SHORT_VRS[code], at + 8, length
+        if code not in LONG_VRS or not self.reach(at + 12):
             raise Unusual
-        return group << 16 | element, vr, at + 12, LENGTH.unpack_from(self.data, at + 8)[0]
+        return group << 16 | element, LONG_VRS[code], at + 12, unpack_length(self.data, at + 8)[0]
 
     def reach(self, end: int) -> bool:
         """Read on until the bytes up to `end` are there; false where the file ends before."""
@@ -196,7 +221,7 @@ class _Walk:
         """Tag and length, as items and delimiters have them in every encoding."""
         if not self.reach(at + 8):
             raise Unusual
-        group, element, length = IMPLICIT.unpack_from(self.data, at)
+        group, element, length = unpack_implicit(self.data, at)
         return group << 16 | element, length
 
     def _is_sequence(self, tag: int, vr: str | None, at: int) -> bool:
