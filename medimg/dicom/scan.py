@@ -8,6 +8,7 @@ exactly so is left to pydicom, whose answer for a sound file is the same (tests/
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
@@ -37,6 +38,7 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 LAST_META_TAG = 0x0002FFFF
 TRANSFER_SYNTAX, CHARACTER_SET = 0x00020010, 0x00080005
+PLAIN_CHARACTER_SET = re.compile(rb"[A-Z0-9_ \\]*")
 FIRST_PIXEL_TAG, PIXEL_TAGS = 0x7FE00008, (0x7FE00008, 0x7FE00009, 0x7FE00010)
 """Float, double and integer Pixel Data (PS3.3 section C.7.6.24)."""
 
@@ -155,9 +157,10 @@ class _Walk:
 
     def _raw(self, tag: BaseTag, vr: str | None, start: int, length: int) -> RawDataElement:
         """The element as pydicom holds it unread."""
-        misread = int(tag) == CHARACTER_SET and vr not in {None, "CS"}
-        if length == UNDEFINED or misread or not self.reach(start + length):
+        if length == UNDEFINED or not self.reach(start + length):
             raise Unusual
+        if int(tag) == CHARACTER_SET:
+            self._check_character_set(vr, start, length)
         value = self.data[start : start + length] if length else _empty(vr)
         return RawDataElement(tag, vr, length, value, start, self.implicit, True)
 
@@ -208,14 +211,23 @@ class _Walk:
             if end is None and self._item(at) == (ITEM_END, 0):
                 return at + 8
             tag, vr, start, length = self._element(at)
-            if tag >> 16 == 0xFFFE or (tag == CHARACTER_SET and vr not in {None, "CS"}):
+            if tag >> 16 == 0xFFFE:
                 raise Unusual
+            if tag == CHARACTER_SET:
+                self._check_character_set(vr, start, length)
             at = self._after_sequence(tag, vr, start, depth + 1) if length == UNDEFINED else start + length
             if not self.reach(at):
                 raise Unusual
         if at != end:
             raise Unusual
         return at
+
+    def _check_character_set(self, vr: str | None, start: int, length: int) -> None:
+        """pydicom looks its character sets up as it reads them, and fails where a name cannot be one."""
+        if vr not in {None, "CS"} or not self.reach(start + length):
+            raise Unusual
+        if not PLAIN_CHARACTER_SET.fullmatch(self.data, start, start + length):
+            raise Unusual
 
     def _item(self, at: int) -> tuple[int, int]:
         """Tag and length, as items and delimiters have them in every encoding."""
