@@ -11,13 +11,16 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless
 
 from medimg.phantoms.thorax import thorax
+
+Slices = NDArray[np.uint16]
+"""Stored values, (slices, rows, columns)."""
 
 DRAWN_SLICES = 24
 """Slices of the chest that are drawn, apex to base; a longer series repeats them in runs."""
@@ -68,6 +71,8 @@ PLAIN_TEXTS = {
     "RescaleType": "HU",
 }
 
+SEQUENCES = ("ProcedureCodeSequence", "ReferencedStudySequence", "RequestAttributesSequence", "SourceImageSequence")
+
 DECIMALS = {
     "SliceThickness": "1",
     "KVP": "120",
@@ -95,7 +100,7 @@ DECIMALS = {
 }
 
 
-def chest_slices(rows: int, columns: int) -> NDArray[np.uint16]:
+def chest_slices(rows: int, columns: int) -> Slices:
     """DRAWN_SLICES axial slices of a chest phantom as stored values, HU + 1024; (slices, rows, columns)."""
     field_mm = 512 * SPACING_MM[0]
     spacing = (field_mm / columns, field_mm / rows, CHEST_MM / DRAWN_SLICES)
@@ -103,7 +108,7 @@ def chest_slices(rows: int, columns: int) -> NDArray[np.uint16]:
     return (drawn.array.transpose(2, 1, 0) + 1024).astype(np.uint16)
 
 
-def write_series(folder: Path, slices: NDArray[np.uint16], count: int, series: int = 1) -> list[Path]:
+def write_series(folder: Path, slices: Slices, count: int, series: int = 1) -> list[Path]:
     """Write `count` files of one CT series, their names in no spatial order; the files by position.
 
     slices: (n, rows, columns) of stored values; each is used for a run of neighbouring positions.
@@ -120,6 +125,22 @@ def write_series(folder: Path, slices: NDArray[np.uint16], count: int, series: i
             stream.write(pixels.tobytes())
         paths.append(path)
     return paths
+
+
+def write_jpeg_2000(folder: Path, slices: Slices, count: int) -> bool:
+    """As `write_series`, compressed without loss; false, and nothing is written, without imagecodecs."""
+    try:
+        from imagecodecs import jpeg2k_encode
+    except ImportError:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    head = template(*slices.shape[1:], series=1, syntax=JPEG2000Lossless)
+    # level 0 is lossless, and a DICOM file holds the bare codestream
+    frames = [encapsulate([jpeg2k_encode(pixels, level=0, codecformat="j2k", bitspersample=16)]) for pixels in slices]
+    for k in range(count):
+        end = bytes.fromhex("feffdde000000000")  # Sequence Delimitation Item
+        (folder / f"IM{k:06d}").write_bytes(filled(head, k) + frames[k * len(frames) // count] + end)
+    return True
 
 
 def write_many(root: Path, count: int, per_folder: int = 250) -> None:
@@ -141,26 +162,31 @@ def filled(head: bytes, k: int) -> bytes:
     return head.replace(INSTANCE.encode(), number).replace(POSITION.encode(), position)
 
 
-def template(rows: int, columns: int, series: int) -> bytes:
+def template(rows: int, columns: int, series: int, syntax: str = ExplicitVRLittleEndian) -> bytes:
     """Header bytes up to the value of Pixel Data, about 150 elements with private groups and sequences."""
     dataset = _identity(series)
+    dataset.file_meta.TransferSyntaxUID = syntax
     _acquisition(dataset)
     _sequences(dataset)
     _private(dataset)
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = rows, columns
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
-    dataset.add_new("PixelData", "OW", bytes(rows * columns * 2))
+    compressed = syntax != ExplicitVRLittleEndian
+    dataset.add_new("PixelData", "OB" if compressed else "OW", encapsulate([b"\0\0"]) if compressed else b"\0\0")
+    dataset["PixelData"].is_undefined_length = compressed
     stream = BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()[: -rows * columns * 2]
+    head = stream.getvalue()
+    end = head.rindex(bytes.fromhex("e07f1000")) + 12
+    length = b"\xff\xff\xff\xff" if compressed else (rows * columns * 2).to_bytes(4, "little")
+    return head[: end - 4] + length
 
 
 def _identity(series: int) -> Dataset:
     """Who and when, and the frame of reference; placeholders where files differ."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]
     dataset.SOPClassUID = CTImageStorage
@@ -185,7 +211,7 @@ def _acquisition(dataset: Dataset) -> None:
 
 def _sequences(dataset: Dataset) -> None:
     """Sequences with items of undefined length, as many writers leave them, and of defined length."""
-    for keyword in ("ProcedureCodeSequence", "ReferencedStudySequence", "RequestAttributesSequence", "SourceImageSequence"):
+    for keyword in SEQUENCES:
         item = Dataset()
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, "2.25.80"
         item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "CTCHEST", "L", "CT of the chest"
