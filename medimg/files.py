@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from medimg.errors import OutputError
 
@@ -56,6 +56,34 @@ def atomic_path(target: Path) -> Iterator[Path]:
         raise _cannot_write(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class HashedFile:
+    """A file being written whose SHA-256 is taken on the way, so that nobody needs to read it again."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Append the bytes of `data`, any object with a contiguous buffer."""
+        self._digest.update(data)
+        return self._stream.write(data)
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        self._stream.flush()
+
+    def hexdigest(self) -> str:
+        """Of everything written so far."""
+        return self._digest.hexdigest()
+
+
+@contextlib.contextmanager
+def hashed(path: Path) -> Iterator[HashedFile]:
+    """The file at `path` opened for writing, emptied."""
+    with path.open("wb") as stream:
+        yield HashedFile(stream)
 
 
 def write_bytes(target: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from medimg.cli.console import print_table, progress_bars
+from medimg.cli.imports import quick_imports
 from medimg.cli.options import output_option
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def command(context: click.Context, dicom_dir: Path, output: Path) -> None:
     Names and extensions of the files mean nothing; folders are searched recursively. Every file ends in a volume
     or in the manifest with a reason: a series with a missing slice is rejected, never closed up.
     """
-    from medimg.errors import ExitCode
-    from medimg.stages.candidates import MANIFEST_FILE
-    from medimg.stages.preprocess import preprocess_folder
+    with quick_imports():
+        from medimg.errors import ExitCode
+        from medimg.stages.candidates import MANIFEST_FILE
+        from medimg.stages.preprocess import preprocess_folder
 
     with progress_bars() as progress:
         manifest = preprocess_folder(dicom_dir, output, progress)

@@ -57,8 +57,11 @@ HEADER_KEYWORDS = FRAME_KEYWORDS + VALUE_MARKS + ORDER_MARKS + SERIES_KEYWORDS +
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """Names that promise DICOM; a file without one may be anything."""
 
-HEADER_TAGS = tuple(sorted({*map(fields.tag_of, HEADER_KEYWORDS), *MOSAIC_TAGS}))
-"""All that is read of a header."""
+HEADER_TAGS = {
+    int(tag): tag
+    for tag in sorted({fields.tag_of("SpecificCharacterSet"), *map(fields.tag_of, HEADER_KEYWORDS), *MOSAIC_TAGS})
+}
+"""All that is read of a header, as `read_header` wants it."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _add(path: Path, header: Header, root: Path, by_uid: dict[tuple[str, str], S
     """Put the file's frames into their series. Raises InputError when it belongs to none."""
     dataset = header.dataset
     series_uid = fields.text(dataset, "SeriesInstanceUID")
-    if not series_uid and not fields.text(dataset, "SOPClassUID") and not _has_meta_group(dataset):
+    if not series_uid and not fields.text(dataset, "SOPClassUID") and not header.has_meta:
         raise InputError(Reason.NOT_DICOM, f"{path} is not a DICOM file", [path])
     if not is_image(header):
         raise InputError(Reason.NOT_AN_IMAGE, f"{path} is DICOM, but not an image", [path])
@@ -186,11 +189,6 @@ def _add(path: Path, header: Header, root: Path, by_uid: dict[tuple[str, str], S
     if key not in by_uid:
         by_uid[key] = _series(dataset, root, *key)
     by_uid[key].frames.extend(frames_of(path, header))
-
-
-def _has_meta_group(dataset: Dataset) -> bool:
-    """True for a DICOMDIR too, which names its kind in the file meta group only (PS3.10 section 7.1)."""
-    return bool(getattr(dataset, "file_meta", None))
 
 
 def _series(dataset: Dataset, root: Path, study_uid: str, series_uid: str) -> SeriesHeaders:

@@ -50,8 +50,8 @@ def frames_of(path: Path, header: Header) -> list[Frame]:
         tiles = [replace(tile, problem=None) for tile in tiles_of(whole, dataset)]
         return [replace(tile, problem=_problem(tile, 1)) for tile in tiles] or [whole]
     if not groups:
-        problem = whole.problem or (Reason.UNSUPPORTED_KIND if count > 1 else None)
-        return [replace(whole, problem=problem or _problem(whole, 1))]
+        problem = whole.problem or (Reason.UNSUPPORTED_KIND if count > 1 else _problem(whole, 1))
+        return [whole if problem is None else replace(whole, problem=problem)]
     if whole.problem is not None:
         return [whole]
     if count > MAX_FRAMES or count != len(groups):

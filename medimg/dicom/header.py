@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ VALUE_MARKS = (
 ORDER_MARKS = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "TriggerTime", "InstanceNumber")
 """Headers whose order may tell apart repeats in time when no value does; never used for geometry."""
 
+MARKS = tuple(dict.fromkeys(VALUE_MARKS + ORDER_MARKS))
+
 TEXT_MARKS = ("ImageType", "ComplexImageComponent", "ConvolutionKernel")
 """Marks that are words; the others are numbers, times (HHMMSS.ffffff) included."""
 
@@ -76,7 +79,7 @@ UNIT_TOLERANCE = 1e-3
 """How far direction cosines may be from unit length and from a right angle before they mean nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PixelFormat:
     """How pixels are stored (PS3.3 section C.7.6.3)."""
 
@@ -94,7 +97,7 @@ class PixelFormat:
         return self.rows * self.columns * self.allocated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tile:
     """Where a slice lies in a mosaic image: its first row and column, and its size."""
 
@@ -104,7 +107,7 @@ class Tile:
     columns: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One slice: a file, or one frame of a multi-frame file or one `tile` of a mosaic (`number`, counted from 0).
 
@@ -143,10 +146,15 @@ class Frame:
 
 def is_image(header: Header) -> bool:
     """True for an image object; false for reports, plans, segmentations, dose grids, presentation states."""
-    name = UID(fields.text(header.dataset, "SOPClassUID")).name
+    name = _name_of_class(fields.text(header.dataset, "SOPClassUID"))
     if "Storage" in name:
         return "Image Storage" in name
     return header.pixels is not None and fields.integer(header.dataset, "Rows") is not None
+
+
+@functools.lru_cache(256)
+def _name_of_class(uid: str) -> str:
+    return UID(uid).name
 
 
 def pixel_format(dataset: Dataset, transfer_syntax: str) -> PixelFormat:
@@ -169,7 +177,7 @@ def kind_problem(header: Header, image_type: tuple[str, ...]) -> Reason | None:
     """Why an image is not a slice of a scan, whatever its geometry; None when it may be one."""
     dataset = header.dataset
     upper = tuple(value.upper() for value in image_type)
-    name = UID(fields.text(dataset, "SOPClassUID")).name
+    name = _name_of_class(fields.text(dataset, "SOPClassUID"))
     if "Secondary Capture" in name or "SCREEN SAVE" in upper:
         return Reason.SECONDARY_CAPTURE
     photometric = fields.text(dataset, "PhotometricInterpretation").upper()
@@ -227,7 +235,7 @@ def padding_range(dataset: Dataset) -> tuple[int, int] | None:
 def marks_of(dataset: Dataset) -> dict[str, Any]:
     """The values that may tell this image from another of the same place."""
     marks: dict[str, Any] = {}
-    for keyword in dict.fromkeys(VALUE_MARKS + ORDER_MARKS):
+    for keyword in MARKS:
         values = fields.texts(dataset, keyword) if keyword in TEXT_MARKS else fields.numbers(dataset, keyword)
         if values:
             marks[keyword] = values if len(values) > 1 else values[0]

@@ -12,14 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from medimg.dicom import fields
 from medimg.dicom.header import Frame, Tile
 from medimg.errors import Reason
 
-CSA_CREATOR_TAG = 0x00290010
+CSA_CREATOR_TAG = BaseTag(0x00290010)
 CSA_CREATOR = "SIEMENS CSA HEADER"
-CSA_IMAGE_TAG = 0x00291010
+CSA_IMAGE_TAG = BaseTag(0x00291010)
 
 MOSAIC_TAGS = (CSA_CREATOR_TAG, CSA_IMAGE_TAG)
 """Private elements a mosaic's geometry is read from."""

@@ -7,7 +7,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +16,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -23,6 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from medimg.dicom.scan import FIRST_BYTES, scan
 from medimg.errors import InputError, Reason
 
 PREAMBLE_BYTES = 128
@@ -64,7 +66,7 @@ PARSE_ERRORS = (
 """What pydicom raises on damaged or hostile bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PixelBlock:
     """The pixel data element in the file's content (in the inflated content when `deflated`).
 
@@ -82,11 +84,19 @@ class PixelBlock:
 
 @dataclass(frozen=True)
 class Header:
-    """A dataset without its pixels; `pixels` is None when no pixel element follows."""
+    """A dataset without its pixels; `pixels` is None when no pixel element follows.
+
+    has_meta: the file meta group is there; a DICOMDIR names its kind nowhere else (PS3.10 section 7.1).
+    """
 
     dataset: Dataset
     transfer_syntax: str
     pixels: PixelBlock | None
+    has_meta: bool
+
+
+Tags = Mapping[int, BaseTag]
+"""What to read of a header: each tag, and the same tag as pydicom's."""
 
 
 @contextlib.contextmanager
@@ -111,21 +121,18 @@ def mapped(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_header(path: Path, tags: Sequence[int]) -> Header:
-    """Parse one file's header up to its pixels, keeping `tags` only.
+def read_header(path: Path, tags: Tags) -> Header:
+    """Read one file's header up to its pixels, keeping `tags` only.
 
     Raises InputError: not_dicom, unreadable, too_large (inflating).
     """
     with mapped(path), path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
-        stream.seek(0)
+        head = stream.read(FIRST_BYTES)
         if not looks_like_dicom(head):
             raise InputError(Reason.NOT_DICOM, f"{path} is not a DICOM file", [path])
-        if is_deflated(head):
+        if is_deflated(head[:HEAD_BYTES]):
             return _deflated_header(path, stream, tags)
-        dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
-        syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or _encoding_as_syntax(dataset)
-        return Header(dataset, syntax, _pixel_block(stream, syntax, deflated=False))
+        return _scanned_header(head, stream, tags) or _parsed_header(stream, tags)
 
 
 def open_content(path: Path, deflated: bool) -> BinaryIO:
@@ -139,16 +146,21 @@ def open_content(path: Path, deflated: bool) -> BinaryIO:
 
 def looks_like_dicom(head: bytes) -> bool:
     """True for the prefix "DICM", or for a stream that begins with a short element of group 0002 or 0008."""
-    if head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM":
+    if has_prefix(head):
         return True
     if len(head) < 8:
         return False
     return any(_begins_with_identification(head, order) for order in "<>")
 
 
+def has_prefix(head: bytes) -> bool:
+    """True for the prefix "DICM" after a preamble."""
+    return head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM"
+
+
 def is_deflated(head: bytes) -> bool:
     """True when the file meta group names the deflated transfer syntax."""
-    return head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM" and DeflatedExplicitVRLittleEndian.encode() in head
+    return has_prefix(head) and DeflatedExplicitVRLittleEndian.encode() in head
 
 
 def _begins_with_identification(head: bytes, order: str) -> bool:
@@ -156,6 +168,28 @@ def _begins_with_identification(head: bytes, order: str) -> bool:
     if group not in (0x0002, 0x0008):
         return False
     return (head[4:6].isalpha() and head[4:6].isupper()) or length <= MAX_FIRST_LENGTH
+
+
+def _scanned_header(head: bytes, stream: BinaryIO, tags: Tags) -> Header | None:
+    """The header by `scan`; None for pydicom to read what is not plain."""
+    found = scan(head, stream, tags) if has_prefix(head) else None
+    if found is None:
+        return None
+    dataset = Dataset(found.elements)
+    dataset.set_original_encoding(found.implicit, True)
+    block = None
+    if found.pixel_offset is not None:
+        block = _pixel_block(found.head, found.pixel_offset, stream, found.transfer_syntax, deflated=False)
+    return Header(dataset, found.transfer_syntax, block, has_meta=True)
+
+
+def _parsed_header(stream: BinaryIO, tags: Tags) -> Header:
+    stream.seek(0)
+    dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or _encoding_as_syntax(dataset)
+    start = stream.tell()
+    block = _pixel_block(stream.read(12), start, stream, syntax, deflated=False)
+    return Header(dataset, syntax, block, has_meta=bool(dataset.file_meta))
 
 
 def _encoding_as_syntax(dataset: Dataset) -> str:
@@ -177,7 +211,7 @@ def _inflated(path: Path, stream: BinaryIO) -> io.BytesIO:
     return io.BytesIO(data)
 
 
-def _deflated_header(path: Path, stream: BinaryIO, tags: Sequence[int]) -> Header:
+def _deflated_header(path: Path, stream: BinaryIO, tags: Tags) -> Header:
     content = _inflated(path, stream)
     dataset = read_dataset(
         content,
@@ -186,15 +220,15 @@ def _deflated_header(path: Path, stream: BinaryIO, tags: Sequence[int]) -> Heade
         stop_when=lambda tag, _vr, _length: tag >= FIRST_PIXEL_TAG,
         specific_tags=list(tags),
     )
-    syntax = str(DeflatedExplicitVRLittleEndian)
-    return Header(dataset, syntax, _pixel_block(content, syntax, deflated=True))
+    syntax, start = str(DeflatedExplicitVRLittleEndian), content.tell()
+    block = _pixel_block(content.read(12), start, content, syntax, deflated=True)
+    return Header(dataset, syntax, block, has_meta=True)
 
 
-def _pixel_block(stream: BinaryIO, syntax: str, deflated: bool) -> PixelBlock | None:
-    """Parse the element header at the stream's position, where pydicom stopped before the pixels."""
+def _pixel_block(head: bytes, at: int, stream: BinaryIO, syntax: str, deflated: bool) -> PixelBlock | None:
+    """The element whose header of up to twelve bytes, `head`, begins at byte `at`; None when it holds no pixels."""
     big_endian = syntax == ExplicitVRBigEndian
     order = ">" if big_endian else "<"
-    head = stream.read(12)
     if len(head) < 8:
         return None
     group, element = struct.unpack(f"{order}HH", head[:4])
@@ -207,7 +241,7 @@ def _pixel_block(stream: BinaryIO, syntax: str, deflated: bool) -> PixelBlock | 
         start, raw_length = 8, head[4:8]
     if len(raw_length) < 4:
         return None
-    offset = stream.tell() - len(head) + start
+    offset = at + start
     length: Any = struct.unpack(f"{order}I", raw_length)[0]
     end = stream.seek(0, io.SEEK_END)
     return PixelBlock(

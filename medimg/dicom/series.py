@@ -17,7 +17,7 @@ from medimg.dicom.group import Part, parts_of
 from medimg.dicom.header import Frame
 from medimg.dicom.parse import quiet
 from medimg.dicom.place import Stack, place
-from medimg.dicom.voxels import assemble, digest, scaling
+from medimg.dicom.voxels import assemble, scaling
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
 
@@ -127,7 +127,7 @@ def _identical(a: Frame, b: Frame, reader: PixelReader) -> bool:
 def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: SeriesResult) -> None:
     try:
         stack = place(part.frames)
-        array = _voxels(stack, headers.modality, reader)
+        array, sha256 = _voxels(stack, headers.modality, reader)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
@@ -143,7 +143,7 @@ def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: 
         path=headers.root,
         kind="dicom",
         files=tuple(dict.fromkeys(frame.path for frame in stack.frames)),
-        sha256=digest(stack, array),
+        sha256=sha256,
         study_uid=headers.study_uid,
         series_uid=headers.series_uid,
         frame_of_reference_uid=first.frame_of_reference or None,
@@ -164,7 +164,7 @@ def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None
     result.rejection = InputError(Reason.MIXED_ORIENTATION, detail, paths)
 
 
-def _voxels(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
+def _voxels(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[Any], str]:
     """As `assemble`; a volume that does not fit into memory is the series' failure, not the program's."""
     try:
         return assemble(stack, modality, reader)

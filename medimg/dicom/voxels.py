@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,8 @@ TISSUE_HU = (-1000.0, 3071.0)
 INT16 = np.iinfo(np.int16)
 
 
-def assemble(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
-    """Voxels (I, J, K) on the stack's grid: int16 where every slice fits without loss, else float32. CT in HU.
+def assemble(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[Any], str]:
+    """Voxels (I, J, K) on the stack's grid, and their `digest`; int16 where nothing is lost, else float32. CT in HU.
 
     One slice at a time is held besides the result. Raises InputError as PixelReader.words does, no_rescale for a
     CT whose unsigned values come without rescaling and for a rescaling that is no number, non_finite_voxels,
@@ -34,32 +36,46 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
     _check_rescale(frames, modality)
     dtype = np.int16 if all(_is_integral(frame) for frame in frames) else np.float32
     slices: NDArray[Any] = np.empty((len(frames), frames[0].rows, frames[0].columns), dtype)
-    for k, frame in enumerate(frames):
-        words = reader.words(frame)
-        stored = stored_values(words, frame.format)
-        padded = _padding(words, stored, frame) if modality == "CT" else None
-        if padded is not None:
-            stored = stored.copy()
-            stored[padded] = 0
-        if slices.dtype == np.int16 and not _fits_int16(stored, frame):
-            slices = slices.astype(np.float32)
-        _rescale(stored[::-1], frame, slices[k])
-        if padded is not None:
-            slices[k][padded[::-1]] = AIR_HU
-    _check_values(slices, frames)
-    return np.asarray(slices.transpose(2, 1, 0))
+    ends: list[Any] = []
+    # sha256 takes as long as reading does, and runs beside it
+    with ThreadPoolExecutor(1) as beside:
+        hashed = _started(stack, slices.dtype)
+        for k, frame in enumerate(frames):
+            words = reader.words(frame)
+            stored = stored_values(words, frame.format)
+            padded = _padding(words, stored, frame) if modality == "CT" else None
+            if padded is not None:
+                stored = stored.copy()
+                stored[padded] = 0
+            if slices.dtype == np.int16 and not _fits_int16(stored, frame):
+                slices = slices.astype(np.float32)
+                hashed = _started(stack, slices.dtype)
+                beside.submit(hashed.update, slices[:k])
+            _rescale(stored[::-1], frame, slices[k])
+            if padded is not None:
+                slices[k][padded[::-1]] = AIR_HU
+            beside.submit(hashed.update, slices[k])
+            ends += (slices[k].min(), slices[k].max())
+    _check_values(ends, frames)
+    return np.asarray(slices.transpose(2, 1, 0)), hashed.hexdigest()
 
 
 def digest(stack: Stack, array: NDArray[Any]) -> str:
     """SHA-256 over SOP Instance UIDs with frame numbers, affine and voxels in slice order: what was read, not how."""
+    result = _started(stack, array.dtype)
+    for k in range(array.shape[2]):
+        result.update(np.ascontiguousarray(array[:, :, k].T).data)
+    return result.hexdigest()
+
+
+def _started(stack: Stack, dtype: np.dtype[Any]) -> Any:
+    """The digest up to where the voxels begin."""
     result = hashlib.sha256()
     for frame in stack.frames:
         result.update(f"{frame.sop_uid}#{frame.number}\n".encode())
     result.update(stack.affine_ras.astype("<f8").tobytes())
-    result.update(array.dtype.str.encode())
-    for k in range(array.shape[2]):
-        result.update(array[:, :, k].T.data)
-    return result.hexdigest()
+    result.update(dtype.str.encode())
+    return result
 
 
 def scaling(frame: Frame) -> tuple[float, float]:
@@ -79,9 +95,9 @@ def _check_rescale(frames: tuple[Frame, ...], modality: str) -> None:
         raise InputError(Reason.NO_RESCALE, detail, [frame.path for frame in senseless])
 
 
-def _check_values(slices: NDArray[Any], frames: tuple[Frame, ...]) -> None:
-    """Raise InputError where voxels are NaN or infinite (a minimum or a maximum shows it), or all the same."""
-    ends = (float(slices.min()), float(slices.max()))
+def _check_values(extremes: Sequence[Any], frames: tuple[Frame, ...]) -> None:
+    """Raise InputError where voxels are NaN or infinite, or all the same: the slices' extremes show it."""
+    ends = (float(np.min(extremes)), float(np.max(extremes)))
     paths = list(dict.fromkeys(frame.path for frame in frames))
     if not all(map(math.isfinite, ends)):
         raise InputError(Reason.NON_FINITE_VOXELS, "rescaled voxels are too large for float32", paths)

@@ -169,7 +169,7 @@ def _entry(result: SeriesResult, volumes: list[dict[str, Any]], root: Path) -> d
 
 def _write(volume: Volume, root: Path, path: Path, role: str | None) -> dict[str, Any]:
     """Write one volume and its sidecar; the manifest's words about it."""
-    write_nifti(path, volume.array, volume.affine_ras, description=f"medimg {medimg.__version__}")
+    sha256 = write_nifti(path, volume.array, volume.affine_ras, description=f"medimg {medimg.__version__}")
     summary = {
         "path": path.name,
         "shape": list(volume.shape),
@@ -178,17 +178,16 @@ def _write(volume: Volume, root: Path, path: Path, role: str | None) -> dict[str
         "files": len(volume.source.files),
         "resampled": False,
     }
-    sidecar = _sidecar(volume, {**summary, "role": role}, root, path)
+    sidecar = _sidecar(volume, {**summary, "role": role, "sha256": sha256}, root)
     files.write_json(path.with_name(stem(path) + ".json"), sidecar)
     return summary
 
 
-def _sidecar(volume: Volume, summary: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:
+def _sidecar(volume: Volume, summary: dict[str, Any], root: Path) -> dict[str, Any]:
     source = volume.source
     return {
         "schema": SIDECAR_SCHEMA,
         **summary,
-        "sha256": files.sha256_of_file(path),
         "axes": "i: columns, j: against the DICOM rows, k: slices along row x column",
         "frames": {"affine_ras": "voxel to RAS mm (NIfTI)", "affine_lps": "voxel to LPS mm (DICOM)"},
         "affine_lps": geometry.swap_ras_lps(volume.affine_ras).tolist(),
