@@ -8,8 +8,8 @@ import SimpleITK as sitk
 
 from medimg.dicom.decode import PixelReader, stored_values
 from medimg.dicom.discover import discover
-from medimg.dicom.header import PixelFormat
 from medimg.dicom.parse import looks_like_dicom
+from medimg.dicom.pixels.format import PixelFormat
 from medimg.errors import InputError, Reason
 
 
