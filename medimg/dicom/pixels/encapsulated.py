@@ -90,7 +90,7 @@ class EncapsulatedFile:
             head = stream.read(9)
             if len(head) < 8 or head[:4] == SEQUENCE_END:
                 break
-            if head[:4] != ITEM and head[1:5] == ITEM and items and items[-1][1] % 2:
+            if head[:4] != ITEM and head[1:5] in (ITEM, SEQUENCE_END) and items and items[-1][1] % 2:
                 offset += 1  # padding that the length of an odd fragment leaves out
                 continue
             (length,) = struct.unpack("<I", head[4:8])
