@@ -43,10 +43,7 @@ def _jpeg_2000(data: bytes, _form: PixelFormat) -> NDArray[Any]:
 def _htj2k(data: bytes, form: PixelFormat) -> NDArray[Any]:
     import imagecodecs
 
-    # before imagecodecs 2026.1.1 (the last for Python 3.10 is older) only OpenJPEG reads it, at half the speed
-    if not hasattr(imagecodecs, "htj2k_decode") or not imagecodecs.HTJ2K.available:
-        return _jpeg_2000(data, form)
-    return np.asarray(imagecodecs.htj2k_decode(data))
+    return np.asarray(imagecodecs.htj2k_decode(data)) if _has("HTJ2K") else _jpeg_2000(data, form)
 
 
 def _jpeg_xl(data: bytes, _form: PixelFormat) -> NDArray[Any]:
@@ -100,6 +97,21 @@ SYNTAXES = {
 """Compressed transfer syntaxes of grey-value images (PS3.6 annex A)."""
 
 
+def library_of(syntax: Syntax) -> str | None:
+    """Name and version of the library that decodes it here; None where imagecodecs was built without."""
+    import imagecodecs
+
+    # imagecodecs has OpenJPH since 2026.1.1, for Python 3.11; without, OpenJPEG decodes HTJ2K at half the speed
+    codec = syntax.codec if _has(syntax.codec) else "JPEG2K" if syntax.codec == "HTJ2K" else None
+    return str(getattr(imagecodecs, f"{codec.lower()}_version")()) if codec else None
+
+
+def _has(codec: str) -> bool:
+    import imagecodecs
+
+    return bool(getattr(getattr(imagecodecs, codec, None), "available", False))
+
+
 def decode(data: bytes, form: PixelFormat) -> NDArray[Any]:
     """The frame's allocated words, (rows, columns), unsigned, before unused bits are masked.
 
@@ -134,7 +146,7 @@ def _check_header(stream: Codestream, form: PixelFormat, syntax: Syntax) -> None
         raise ValueError(f"it holds {stream.bits} bits a pixel, its header says {form.stored}")
     if form.high_bit + 1 != form.stored and stream.bits <= form.high_bit:
         raise ValueError(f"it holds {stream.bits} bits a pixel, its header's high bit is {form.high_bit}")
-    if syntax.codec == "JPEG2K" and stream.bits > MAX_JPEG_2000_BITS:
+    if (syntax.codec == "JPEG2K" or not _has(syntax.codec)) and stream.bits > MAX_JPEG_2000_BITS:
         raise ValueError(f"JPEG 2000 of {stream.bits} bits cannot be decoded without loss here")
 
 
