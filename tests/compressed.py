@@ -106,13 +106,19 @@ def compress(
     dataset: Dataset, syntax: str, encode: Encode, *, bits: int = 16, signed: bool = False, offset: int = 1024
 ) -> None:
     """Replace the phantom's pixels, values + 1024 in 16 bits, by values + offset, compressed."""
+    put(dataset, syntax, encapsulate([encode(store(dataset, bits=bits, signed=signed, offset=offset), bits)]))
+
+
+def store(dataset: Dataset, *, bits: int = 16, signed: bool = False, offset: int = 1024) -> np.ndarray:
+    """The same, not compressed; gives the stored values (rows, columns)."""
     values = np.frombuffer(dataset.PixelData, "<u2").reshape(dataset.Rows, dataset.Columns).astype(int) - 1024
     stored = (values + offset).astype(word_type(bits, signed))
     assert np.array_equal(stored, values + offset)
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = stored.dtype.itemsize * 8, bits, bits - 1
     dataset.PixelRepresentation = int(signed)
     dataset.RescaleIntercept = -offset
-    put(dataset, syntax, encapsulate([encode(stored, bits)]))
+    dataset.PixelData = stored.tobytes()
+    return stored
 
 
 def put(dataset: Dataset, syntax: str, encapsulated: bytes) -> None:

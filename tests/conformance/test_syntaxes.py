@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import struct
+import subprocess
 
 import numpy as np
 import pydicom
 import pytest
-from compressed import LOSSLESS, LOSSY, UID, compress, jpeg, jpeg_2000, jpegls, put, rle
+from compressed import LOSSLESS, LOSSY, UID, compress, jpeg, jpeg_2000, jpegls, put, rle, store
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.sequence import Sequence
@@ -332,3 +334,55 @@ def test_pixels_pydicom_reads_are_the_same(phantom, positions):
         dataset = pydicom.dcmread(path)
         k = round((dataset.ImagePositionPatient[2] + 20) / 3)
         np.testing.assert_array_equal(volume.array[:, ::-1, k].T, dataset.pixel_array.astype(int) - 1024)
+
+
+def by_dcmtk(program, *options):
+    """Compress the phantom's files with one of dcmtk's programs."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed: make tools")
+
+    def run(paths):
+        for path in paths:
+            subprocess.run([program, *options, str(path), str(path)], check=True, capture_output=True)
+
+    return run
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize(
+    ("program", "options", "syntax"),
+    [
+        ("dcmcjpeg", ["+el"], "4.57"),
+        ("dcmcjpeg", ["+e1"], "4.70"),
+        ("dcmcjpls", ["+el"], "4.80"),
+        ("dcmcrle", [], "5"),
+    ],
+)
+def test_what_dcmtk_compresses_without_loss_comes_back_exactly(
+    phantom, positions, world_error, program, options, syntax, bits, signed
+):
+    def native(dataset, _number):
+        store(dataset, bits=bits, signed=signed, offset=80 if signed else 1024)
+
+    paths = phantom.slices(positions(5), edit=native)
+    by_dcmtk(program, *options)(paths)
+    assert pydicom.dcmread(paths[0]).file_meta.TransferSyntaxUID == UID + syntax
+    (volume,) = phantom.read_one().volumes
+    assert world_error(volume) == 0
+
+
+@pytest.mark.parametrize(("option", "syntax", "bits"), [("+eb", "4.50", 8), ("+ee", "4.51", 12)])
+def test_lossy_jpeg_decodes_to_what_dcmtk_decodes(phantom, positions, option, syntax, bits):
+    """Two decoders may round the inverse cosine transform differently: by one."""
+
+    def native(dataset, _number):
+        store(dataset, bits=bits, offset=offset_of(bits, False))
+
+    paths = phantom.slices(positions(5), edit=native)
+    by_dcmtk("dcmcjpeg", option)(paths)
+    assert pydicom.dcmread(paths[0]).file_meta.TransferSyntaxUID == UID + syntax
+    (ours,) = phantom.read_one().volumes
+    by_dcmtk("dcmdjpeg")(paths)
+    (theirs,) = phantom.read_one().volumes
+    assert np.abs(ours.array - theirs.array).max() <= 1

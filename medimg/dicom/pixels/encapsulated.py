@@ -97,12 +97,11 @@ class EncapsulatedFile:
             if head[:4] != ITEM or len(items) > MAX_FRAGMENTS:
                 raise self._damaged("its fragments are damaged")
             if offset + 8 + length > end:
-                message = f"{self._path} ends before its pixels do; copy it again"
-                raise InputError(Reason.TRUNCATED, message, [self._path])
+                raise self._truncated()
             items.append((offset + 8, length))
             offset += 8 + length
         if not items:
-            raise InputError(Reason.TRUNCATED, f"{self._path} holds no pixels; copy it again", [self._path])
+            raise self._truncated()
         return items
 
     def _by_end_marker(self, stream: BinaryIO, fragments: Sequence[Span]) -> list[list[Span]]:
@@ -122,7 +121,13 @@ class EncapsulatedFile:
 
     def _read(self, stream: BinaryIO, offset: int, length: int) -> bytes:
         stream.seek(offset)
-        return stream.read(length)
+        data = stream.read(length)
+        if len(data) < length:
+            raise self._truncated()
+        return data
+
+    def _truncated(self) -> InputError:
+        return InputError(Reason.TRUNCATED, f"{self._path} ends before its pixels do; copy it again", [self._path])
 
     def _damaged(self, what: str) -> InputError:
         return InputError(Reason.DECODE_FAILED, f"{self._path}: {what}; copy it again", [self._path])

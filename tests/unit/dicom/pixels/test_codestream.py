@@ -7,14 +7,14 @@ from compressed import jpeg, jpeg_2000, jpegls
 
 from medimg.dicom.pixels.codestream import Codestream, describe
 
-values = np.arange(12, dtype="u2").reshape(3, 4)
+values = np.arange(192, dtype="u2").reshape(12, 16)
 
 
 @pytest.mark.parametrize("encode", [jpeg, jpegls, jpeg_2000])
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_a_codestream_says_its_size_and_its_bits(encode, bits):
     pixels = values.astype("u1") if bits == 8 else values
-    assert describe(encode(pixels, bits)) == Codestream(3, 4, 1, bits, False, True)
+    assert describe(encode(pixels, bits)) == Codestream(12, 16, 1, bits, False, True)
 
 
 def test_a_jpeg_2000_codestream_says_its_sign():
@@ -28,7 +28,7 @@ def test_colour_is_told_by_its_components():
 def test_boxes_and_fill_bytes_before_the_header_are_passed_over():
     boxed = imagecodecs.jpeg2k_encode(values, codecformat="jp2", bitspersample=12)
     assert boxed.startswith(b"\0\0\0\x0cjP  ")
-    assert describe(boxed) == Codestream(3, 4, 1, 12, False, True)
+    assert describe(boxed) == Codestream(12, 16, 1, 12, False, True)
     stream = jpeg(values, 12)
     assert describe(stream[:2] + b"\xff\xff" + stream[2:]) == describe(stream)
 
