@@ -28,9 +28,8 @@ ORPHAN_SECONDS = 5.0
 
 
 def main() -> None:
-    """Answer requests until there are none. The first line of the command line: limits and where packages lie."""
-    setup = json.loads(sys.argv[1])
-    sys.path.extend(setup["paths"])
+    """Answer requests until there are none. The command line says where the packages lie."""
+    sys.path.extend(sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from medimg.dicom.pixels.codec import decode
@@ -40,12 +39,12 @@ def main() -> None:
     with open(0, "r+b", buffering=0) as stream:
         while head := _read(stream, struct.calcsize(REQUEST)):
             sizes = struct.unpack(REQUEST, head)
-            form = PixelFormat(**json.loads(_read(stream, sizes[0])))
+            task = json.loads(_read(stream, sizes[0]))
+            _limit_memory(used, task["memory_bytes"])
             data = bytes(_read(stream, sizes[1]))
-            _limit_memory(used, setup["memory_bytes"] + form.rows * form.columns * setup["bytes_per_pixel"])
-            signal.setitimer(signal.ITIMER_REAL, setup["seconds"] + ORPHAN_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, task["seconds"] + ORPHAN_SECONDS)
             try:
-                answer, sound = decode(data, form).tobytes(), True
+                answer, sound = decode(data, PixelFormat(**task["form"])).tobytes(), True
             except Exception as error:
                 answer, sound = _in_words(error).encode()[:MAX_MESSAGE_BYTES], False
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -68,7 +67,9 @@ def _address_space() -> int | None:
 
 def _limit_memory(used: int | None, allowed: int) -> None:
     if used is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (used + allowed, resource.RLIM_INFINITY))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        soft = used + allowed
+        resource.setrlimit(resource.RLIMIT_AS, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _read(stream: io.RawIOBase, size: int) -> bytearray:

@@ -48,16 +48,24 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 
 @dataclass(frozen=True)
 class Limits:
-    """What one frame may cost.
+    """What one frame may cost: something, and something for each of its pixels.
 
-    seconds: of wall time; the largest frame that is read (8192 x 8192, JPEG 2000) takes about eight.
-    memory_bytes and bytes_per_pixel: address space beyond what the process had when it started. OpenJPEG, the
-    hungriest, holds about 20 bytes a pixel.
+    seconds: of wall time; JPEG 2000, the slowest, takes about a tenth of a microsecond a pixel on one idle core.
+    bytes: address space beyond what the process had when it started; OpenJPEG holds about 20 bytes a pixel.
     """
 
-    seconds: float = 30.0
+    seconds: float = 10.0
+    seconds_per_pixel: float = 1e-6
     memory_bytes: int = 256 << 20
     bytes_per_pixel: int = 48
+
+    def seconds_for(self, form: PixelFormat) -> float:
+        """Wall time a frame may take."""
+        return self.seconds + self.seconds_per_pixel * form.rows * form.columns
+
+    def bytes_for(self, form: PixelFormat) -> int:
+        """Address space a frame may take."""
+        return self.memory_bytes + self.bytes_per_pixel * form.rows * form.columns
 
 
 class Decoders:
@@ -101,7 +109,9 @@ class Decoders:
         except OSError as error:  # no answer in time, or none at all
             late = isinstance(error, TimeoutError)
             status = self._drop(process)
-            what = f"took more than {self._limits.seconds:g} s" if late else f"crashed ({_in_words(status)})"
+            what = (
+                f"took more than {self._limits.seconds_for(form):.1f} s" if late else f"crashed ({_in_words(status)})"
+            )
             raise InputError(Reason.DECODE_FAILED, f"the decoder {what}") from error
 
     def _process(self) -> DecoderProcess:
@@ -127,10 +137,9 @@ class DecoderProcess:
         self._limits = limits
         self._deadline = START_SECONDS
         self._socket, theirs = socket.socketpair()
-        setup = json.dumps({**asdict(limits), "paths": _package_folders()})
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", child.__file__, setup],
+                [sys.executable, "-I", "-S", child.__file__, *_package_folders()],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -144,8 +153,9 @@ class DecoderProcess:
 
     def decode(self, data: bytes, form: PixelFormat) -> NDArray[Any]:
         """Words (rows, columns). Raises InputError decode_failed; TimeoutError, OSError when the process is lost."""
-        self._deadline += time.monotonic() + self._limits.seconds
-        head = json.dumps(asdict(form)).encode()
+        self._deadline += time.monotonic() + self._limits.seconds_for(form)
+        allowed = {"seconds": self._limits.seconds_for(form), "memory_bytes": self._limits.bytes_for(form)}
+        head = json.dumps({"form": asdict(form), **allowed}).encode()
         self._send(struct.pack(child.REQUEST, len(head), len(data)) + head)
         self._send(data)
         sound, size = struct.unpack(child.REPLY, self._receive(bytearray(struct.calcsize(child.REPLY))))
