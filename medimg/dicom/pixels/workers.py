@@ -107,11 +107,9 @@ class Decoders:
         try:
             return process.decode(data, form)
         except OSError as error:  # no answer in time, or none at all
-            late = isinstance(error, TimeoutError)
-            status = self._drop(process)
-            what = (
-                f"took more than {self._limits.seconds_for(form):.1f} s" if late else f"crashed ({_in_words(status)})"
-            )
+            what = f"crashed ({_in_words(self._drop(process))})"
+            if isinstance(error, TimeoutError):
+                what = f"took more than {self._limits.seconds_for(form):.1f} s"
             raise InputError(Reason.DECODE_FAILED, f"the decoder {what}") from error
 
     def _process(self) -> DecoderProcess:
