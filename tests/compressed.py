@@ -71,6 +71,10 @@ def jpeg_xl(values: np.ndarray, bits: int) -> bytes:
     return imagecodecs.jpegxl_encode(unsigned(values, bits), lossless=True, bitspersample=bits)
 
 
+def jpeg_xl_of_jpeg(values: np.ndarray, bits: int) -> bytes:
+    return imagecodecs.jpegxl_encode_jpeg(jpeg_lossy(values, bits))
+
+
 UID = "1.2.840.10008.1.2."
 
 LOSSLESS: dict[str, tuple[str, Encode]] = {
@@ -92,6 +96,7 @@ LOSSLESS: dict[str, tuple[str, Encode]] = {
 LOSSY: dict[str, tuple[str, Encode, int, int]] = {
     "JPEG baseline": (UID + "4.50", jpeg_lossy, 8, 2),
     "JPEG extended": (UID + "4.51", jpeg_lossy, 12, 2),
+    "JPEG XL of a JPEG": (UID + "4.111", jpeg_xl_of_jpeg, 8, 2),
     "JPEG-LS near lossless": (UID + "4.81", partial(jpegls, near=2), 12, 2),
     "JPEG 2000": (UID + "4.91", partial(jpeg_2000, level=80), 12, 2),
 }

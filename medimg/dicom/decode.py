@@ -62,7 +62,7 @@ class PixelReader:
         return image if tile is None else image[tile.top :, tile.left :][: tile.rows, : tile.columns]
 
     def _image(self, frame: Frame) -> NDArray[Any]:
-        _check_syntax(frame)
+        check_syntax(frame)
         if not _is_compressed(frame):
             return _native(frame)
         key = _key(frame)
@@ -150,7 +150,7 @@ def _unpack_12(data: bytes, odd: bool) -> NDArray[np.uint16]:
     return np.asarray(triples[:, 0] | (triples[:, 1] << 4) | (triples[:, 2] << 8), dtype=np.uint16)
 
 
-def _check_syntax(frame: Frame) -> None:
+def check_syntax(frame: Frame) -> None:
     """Raise InputError unsupported_syntax where nothing here can read the frame's pixels."""
     syntax = UID(frame.format.transfer_syntax)
     known = syntax in SYNTAXES if _is_compressed(frame) else syntax != GE_BIG_ENDIAN_PIXELS

@@ -21,7 +21,7 @@ from medimg.errors import Reason
 DEPTHS = [(8, False), (8, True), (12, False), (12, True), (16, False), (16, True)]
 HTJ2K = UID + "4.201"
 JPEG_2000 = UID + "4.90"
-JPEG_XL = (UID + "4.110", UID + "4.112")
+JPEG_XL = (UID + "4.110", UID + "4.111", UID + "4.112")
 DEEP = {"RLE": 32, "HTJ2K lossless": 32, "JPEG 2000 lossless": 24}
 
 
@@ -183,7 +183,7 @@ def test_an_image_of_another_size_than_its_header_says_is_never_reshaped(phantom
     assert paths[0].name in str(error)
 
 
-@pytest.mark.parametrize("name", ["RLE", "JPEG lossless", "JPEG 2000 lossless", "HTJ2K lossless"])
+@pytest.mark.parametrize("name", ["RLE", "JPEG lossless", "JPEG 2000 lossless", "HTJ2K lossless", "JPEG XL lossless"])
 def test_more_bits_than_the_header_allocates_are_refused(phantom, positions, name):
     syntax, encode = LOSSLESS[name]
     write(phantom, positions, syntax, lambda values, _bits: encode(values.astype("u2") * 250, 16), bits=8, offset=200)

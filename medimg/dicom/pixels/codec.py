@@ -92,6 +92,9 @@ SYNTAXES = {
     "1.2.840.10008.1.2.4.202": Syntax("HTJ2K lossless, RPCL", _htj2k, "HTJ2K"),
     "1.2.840.10008.1.2.4.203": Syntax("HTJ2K", _htj2k, "HTJ2K", lossy=True),
     "1.2.840.10008.1.2.4.110": Syntax("JPEG XL lossless", _jpeg_xl, "JPEGXL", described=False),
+    "1.2.840.10008.1.2.4.111": Syntax(
+        "JPEG XL of a JPEG", _jpeg_xl, "JPEGXL", described=False, lossy=True, scaled=True
+    ),
     "1.2.840.10008.1.2.4.112": Syntax("JPEG XL", _jpeg_xl, "JPEGXL", described=False, lossy=True),
 }
 """Compressed transfer syntaxes of grey-value images (PS3.6 annex A)."""
@@ -128,6 +131,7 @@ def decode(data: bytes, form: PixelFormat) -> NDArray[Any]:
     if pixels.dtype.kind not in "iu":
         raise ValueError(f"it decodes to {pixels.dtype}, not to whole numbers")
     bits = pixels.dtype.itemsize * 8 if stream is None else stream.bits
+    _check_bits(bits, form, syntax)
     _check_values(pixels, bits, form, syntax)
     width = form.allocated // 8
     return pixels.astype(f"{pixels.dtype.kind}{width}", copy=False).view(f"u{width}")
@@ -140,14 +144,18 @@ def _check_header(stream: Codestream, form: PixelFormat, syntax: Syntax) -> None
     if not stream.complete:
         # most codecs fill up what is missing without a word
         raise ValueError("its codestream is cut short")
-    if stream.bits > form.allocated:
-        raise ValueError(f"it holds {stream.bits} bits a pixel, its header allocates {form.allocated}")
-    if syntax.scaled and stream.bits < form.stored:
-        raise ValueError(f"it holds {stream.bits} bits a pixel, its header says {form.stored}")
-    if form.high_bit + 1 != form.stored and stream.bits <= form.high_bit:
-        raise ValueError(f"it holds {stream.bits} bits a pixel, its header's high bit is {form.high_bit}")
     if (syntax.codec == "JPEG2K" or not _has(syntax.codec)) and stream.bits > MAX_JPEG_2000_BITS:
         raise ValueError(f"JPEG 2000 of {stream.bits} bits cannot be decoded without loss here")
+
+
+def _check_bits(bits: int, form: PixelFormat, syntax: Syntax) -> None:
+    """bits: of a sample in the codestream, or of the words it decodes to where the codestream was not read."""
+    if bits > form.allocated:
+        raise ValueError(f"it holds {bits} bits a pixel, its header allocates {form.allocated}")
+    if syntax.scaled and bits < form.stored:
+        raise ValueError(f"it holds {bits} bits a pixel, its header says {form.stored}")
+    if form.high_bit + 1 != form.stored and bits <= form.high_bit:
+        raise ValueError(f"it holds {bits} bits a pixel, its header's high bit is {form.high_bit}")
 
 
 def _check_size(shape: tuple[int, ...], form: PixelFormat) -> None:

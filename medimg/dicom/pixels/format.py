@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PixelFormat:
     """Image pixel description (PS3.3 section C.7.6.3); frames: how many the file says it holds."""
 

@@ -111,6 +111,9 @@ class Decoders:
             if isinstance(error, TimeoutError):
                 what = f"took more than {self._limits.seconds_for(form):.1f} s"
             raise InputError(Reason.DECODE_FAILED, f"the decoder {what}") from error
+        except MemoryError:
+            self._drop(process)  # with an answer unread, the next frame would get it
+            raise
 
     def _process(self) -> DecoderProcess:
         """The process of this thread; a new one for its first frame, and after a loss."""
@@ -137,7 +140,7 @@ class DecoderProcess:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", child.__file__, *_package_folders()],
+                [sys.executable or "python3", "-I", "-S", child.__file__, *_package_folders()],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
