@@ -21,9 +21,10 @@ $(READY): setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-tools: ## Debian's programs that some tests check against (dicom3tools); without them those tests skip
-	@command -v dciodvfy >/dev/null || { apt-get update -qq && apt-get install -y -qq dicom3tools; } \
-		|| echo "dicom3tools could not be installed (root is needed): the tests that use dciodvfy will skip" >&2
+tools: ## Debian's programs that some tests check against (dicom3tools, dcmtk); without them those tests skip
+	@{ command -v dciodvfy && command -v dcmcjpeg; } >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq dicom3tools dcmtk; } \
+		|| echo "dicom3tools, dcmtk could not be installed (root is needed): the tests that use them will skip" >&2
 
 demo: $(READY) ## sample scans in, findings out
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash .ci/demo $(SAMPLES) $(OUT)

@@ -14,15 +14,11 @@ import click
 SCHEMA = "medimg.doctor/1"
 GIB = 2**30
 
-PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "pydicom", "SimpleITK", "matplotlib", "isal")
+PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "pydicom", "imagecodecs", "SimpleITK", "matplotlib", "isal")
 """What medimg stands on; their versions go into a report's provenance as well."""
 
 OPTIONAL = {
     "ignite": "pytorch-ignite: python -m monai.bundle run on the shipped bundles",
-    "gdcm": "python-gdcm: compressed DICOM",
-    "pylibjpeg": "pylibjpeg: compressed DICOM",
-    "openjpeg": "pylibjpeg-openjpeg: JPEG 2000",
-    "jpeg_ls": "pyjpegls: JPEG-LS",
     "highdicom": "highdicom: DICOM SEG and SR",
     "pynetdicom": "pynetdicom: DIMSE with a PACS",
     "dicomweb_client": "dicomweb-client: DICOMweb",
@@ -30,26 +26,6 @@ OPTIONAL = {
     "ray": "ray: batches over a cluster",
 }
 """Module -> package and what it is good for. Nothing of it is needed for preprocess and infer."""
-
-TRANSFER_SYNTAXES = {
-    "1.2.840.10008.1.2.1": "uncompressed",
-    "1.2.840.10008.1.2.1.99": "deflated",
-    "1.2.840.10008.1.2.5": "RLE",
-    "1.2.840.10008.1.2.4.50": "JPEG baseline",
-    "1.2.840.10008.1.2.4.51": "JPEG extended",
-    "1.2.840.10008.1.2.4.57": "JPEG lossless",
-    "1.2.840.10008.1.2.4.70": "JPEG lossless, first order",
-    "1.2.840.10008.1.2.4.80": "JPEG-LS lossless",
-    "1.2.840.10008.1.2.4.81": "JPEG-LS near lossless",
-    "1.2.840.10008.1.2.4.90": "JPEG 2000 lossless",
-    "1.2.840.10008.1.2.4.91": "JPEG 2000",
-    "1.2.840.10008.1.2.4.201": "HTJ2K lossless",
-    "1.2.840.10008.1.2.4.203": "HTJ2K",
-}
-"""DICOM PS3.6 annex A: those that CT and MR come in."""
-
-ITK_DECODES = frozenset(uid for uid, name in TRANSFER_SYNTAXES.items() if name.startswith(("JPEG", "RLE")))
-"""What the GDCM inside SimpleITK decodes, which medimg falls back to."""
 
 
 @click.command(
@@ -101,6 +77,7 @@ def version_of(package: str) -> str | None:
 def _compute() -> dict[str, Any]:
     import torch
 
+    from medimg.dicom.pixels.workers import usable_cores
     from medimg.inference.device import choose_device, cpu_bf16
 
     return {
@@ -113,13 +90,6 @@ def _compute() -> dict[str, Any]:
     }
 
 
-def usable_cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def memory_gib() -> float | None:
     """Physical memory in GiB; None where the system does not say (Windows)."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
@@ -127,24 +97,12 @@ def memory_gib() -> float | None:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB, 1)
 
 
-def _codecs() -> dict[str, list[str]]:
-    """Name of the transfer syntax -> who can decode it here, first the one that is used."""
-    return {name: _decoders(uid) for uid, name in TRANSFER_SYNTAXES.items()}
+def _codecs() -> dict[str, str | None]:
+    """Name of the transfer syntax -> what decodes it here, None where nothing does."""
+    from medimg.dicom.pixels.codec import SYNTAXES, library_of
 
-
-def _decoders(uid: str) -> list[str]:
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    syntax = UID(uid)
-    if not syntax.is_encapsulated:
-        return ["medimg"]
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        return []
-    plugins = sorted(decoder.available_plugins) if decoder.is_available else []
-    return plugins + (["SimpleITK"] if uid in ITK_DECODES else [])
+    native = dict.fromkeys(("uncompressed", "deflated"), "medimg")
+    return {**native, **{syntax.name: library_of(syntax) for syntax in SYNTAXES.values()}}
 
 
 def _pipelines() -> dict[str, dict[str, Any]]:
@@ -177,7 +135,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"bf16 on the CPU: {compute['cpu_bf16'] or 'not in hardware; fp32 is used'}",
         f"cores: {compute['cores']} ({compute['torch_threads']} threads), memory: {memory}",
         "DICOM codecs:",
-        *(f"  {name}: {', '.join(who) or 'none; pip install medimg[codecs]'}" for name, who in found["codecs"].items()),
+        *(f"  {name}: {library or 'none; pip install -U imagecodecs'}" for name, library in found["codecs"].items()),
         "optional packages:",
         *(f"  [{'x' if found['optional'][module] else ' '}] {words}" for module, words in OPTIONAL.items()),
         "pipelines:",

@@ -3,54 +3,54 @@
 from __future__ import annotations
 
 import functools
-import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    ExplicitVRBigEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-)
+from pydicom.uid import UID, ExplicitVRBigEndian
 
-from medimg.dicom.header import PIXEL_DESCRIPTION, Frame, PixelFormat
-from medimg.dicom.parse import mapped, open_content, quiet
+from medimg.dicom.header import Frame
+from medimg.dicom.parse import mapped, open_content
+from medimg.dicom.pixels.codec import SYNTAXES
+from medimg.dicom.pixels.encapsulated import EncapsulatedFile
+from medimg.dicom.pixels.format import PixelFormat
+from medimg.dicom.pixels.workers import Decoders, shared
 from medimg.errors import InputError, Reason
-
-PIXEL_KEYWORDS = (*PIXEL_DESCRIPTION, "PixelData")
-"""What a codec needs to know; rescaling is left out so that no codec applies it."""
-
-ITK_SYNTAXES = (
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    JPEG2000Lossless,
-    JPEG2000,
-)
-"""What the codecs that SimpleITK brings decode (GDCM)."""
 
 GE_BIG_ENDIAN_PIXELS = UID("1.2.840.113619.5.2")
 """GE's private syntax: a little-endian header before big-endian pixels; read as the header says, they are noise."""
 
+AHEAD_PER_WORKER = 2
+"""Frames in work for each decoding process: one that it decodes, one that waits for it or for the reader."""
+
+AHEAD_BYTES = 1 << 28
+"""What frames decoded ahead may take together: 256 MiB, of which a whole window of CT slices needs a few."""
+
+Key = tuple[Path, int]
+"""A file and the number of a frame in it."""
+
 
 class PixelReader:
-    """Reads frames one by one; keeps the last compressed file decoded, so that its frames cost one decoding."""
+    """Reads frames one by one. Compressed ones are decoded by other processes, and ahead of time when `expect`ed."""
 
-    def __init__(self) -> None:
-        self._decoded: tuple[Path, NDArray[Any]] | None = None
+    def __init__(self, decoders: Decoders | None = None) -> None:
+        self._given = decoders
+        self._files: dict[Path, EncapsulatedFile] = {}
+        self._coming: dict[Key, Frame] = {}
+        self._ahead: dict[Key, Future[NDArray[Any]]] = {}
+        self._last: tuple[Key, NDArray[Any]] | None = None
+
+    def expect(self, frames: Sequence[Frame]) -> None:
+        """Say which frames will be asked for, in this order; earlier announcements are dropped."""
+        for future in self._ahead.values():
+            future.cancel()
+        self._ahead.clear()
+        known = (frame for frame in frames if _is_compressed(frame) and frame.format.transfer_syntax in SYNTAXES)
+        self._coming = {_key(frame): frame for frame in known}
+        self._decode_ahead()
 
     def words(self, frame: Frame) -> NDArray[Any]:
         """The slice's allocated words, (rows, columns), unsigned, before unused bits are masked.
@@ -62,29 +62,46 @@ class PixelReader:
         return image if tile is None else image[tile.top :, tile.left :][: tile.rows, : tile.columns]
 
     def _image(self, frame: Frame) -> NDArray[Any]:
-        assert frame.block is not None
-        _check_syntax(frame)
-        if frame.block.length is not None:
-            return self._native(frame)
-        if self._decoded is None or self._decoded[0] != frame.path:
-            self._decoded = (frame.path, _decompress(frame.path, frame.format))
-        return np.asarray(self._decoded[1][0 if frame.tile else frame.number])
+        check_syntax(frame)
+        if not _is_compressed(frame):
+            return _native(frame)
+        key = _key(frame)
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._decoded(key, frame))
+        return self._last[1]
 
-    def _native(self, frame: Frame) -> NDArray[Any]:
-        block, form = frame.block, frame.format
-        assert block is not None
-        first_bit = 0 if frame.tile else frame.number * form.frame_bits
-        size = (first_bit % 8 + form.frame_bits + 7) // 8
-        with mapped(frame.path), open_content(frame.path, block.deflated) as content:
-            content.seek(block.offset + first_bit // 8)
-            data = content.read(size)
-        if len(data) < size:
-            raise InputError(Reason.TRUNCATED, f"{frame.path} ends before its pixels do; copy it again", [frame.path])
-        if form.allocated == 12:
-            return _unpack_12(data, odd=first_bit % 8 != 0)[: form.rows * form.columns].reshape(form.rows, form.columns)
-        order = ">" if block.big_endian and form.transfer_syntax == ExplicitVRBigEndian else "<"
-        words = np.frombuffer(data, dtype=f"{order}u{form.allocated // 8}")
-        return words.reshape(form.rows, form.columns).astype(words.dtype.newbyteorder("="), copy=False)
+    def _decoded(self, key: Key, frame: Frame) -> NDArray[Any]:
+        self._coming.pop(key, None)
+        future = self._ahead.pop(key, None) or self._submit(frame)
+        try:
+            self._decode_ahead()
+            return future.result()
+        except BaseException as error:
+            future.cancel()
+            self.expect(())  # whoever asked will hardly go on
+            if isinstance(error, InputError) and not error.files:
+                raise _undecodable(frame, error) from error
+            raise
+
+    def _decode_ahead(self) -> None:
+        """Have as many frames in work as the processes and the memory allow."""
+        while self._coming:
+            key, frame = next(iter(self._coming.items()))
+            room = AHEAD_BYTES // (frame.format.frame_bits // 8 or 1)
+            if len(self._ahead) >= min(AHEAD_PER_WORKER * self._decoders.workers, room):
+                return
+            del self._coming[key]
+            self._ahead[key] = self._submit(frame)
+
+    @property
+    def _decoders(self) -> Decoders:
+        return self._given or shared()
+
+    def _submit(self, frame: Frame) -> Future[NDArray[Any]]:
+        assert frame.block is not None
+        file = self._files.setdefault(frame.path, EncapsulatedFile(frame.path, frame.block, frame.format))
+        fetch = functools.partial(file.frame, _key(frame)[1])
+        return self._decoders.submit(fetch, frame.format)
 
 
 def stored_values(words: NDArray[Any], form: PixelFormat) -> NDArray[Any]:
@@ -97,6 +114,32 @@ def stored_values(words: NDArray[Any], form: PixelFormat) -> NDArray[Any]:
     return np.asarray((typed << (bits - 1 - form.high_bit)) >> (bits - form.stored))
 
 
+def _is_compressed(frame: Frame) -> bool:
+    return frame.block is not None and frame.block.length is None
+
+
+def _key(frame: Frame) -> Key:
+    """All tiles of a mosaic lie in the one frame of its file."""
+    return (frame.path, 0 if frame.tile else frame.number)
+
+
+def _native(frame: Frame) -> NDArray[Any]:
+    block, form = frame.block, frame.format
+    assert block is not None
+    first_bit = _key(frame)[1] * form.frame_bits
+    size = (first_bit % 8 + form.frame_bits + 7) // 8
+    with mapped(frame.path), open_content(frame.path, block.deflated) as content:
+        content.seek(block.offset + first_bit // 8)
+        data = content.read(size)
+    if len(data) < size:
+        raise InputError(Reason.TRUNCATED, f"{frame.path} ends before its pixels do; copy it again", [frame.path])
+    if form.allocated == 12:
+        return _unpack_12(data, odd=first_bit % 8 != 0)[: form.rows * form.columns].reshape(form.rows, form.columns)
+    order = ">" if block.big_endian and form.transfer_syntax == ExplicitVRBigEndian else "<"
+    words = np.frombuffer(data, dtype=f"{order}u{form.allocated // 8}")
+    return words.reshape(form.rows, form.columns).astype(words.dtype.newbyteorder("="), copy=False)
+
+
 def _unpack_12(data: bytes, odd: bool) -> NDArray[np.uint16]:
     """Two 12-bit values in three bytes, low bits first (PS3.5 annex D.1). odd: skip the first half byte."""
     raw = np.frombuffer(data, dtype=np.uint8).astype(np.uint16)
@@ -107,69 +150,19 @@ def _unpack_12(data: bytes, odd: bool) -> NDArray[np.uint16]:
     return np.asarray(triples[:, 0] | (triples[:, 1] << 4) | (triples[:, 2] << 8), dtype=np.uint16)
 
 
-def _decompress(path: Path, form: PixelFormat) -> NDArray[Any]:
-    """All frames of an encapsulated file as unsigned words, (frames, rows, columns)."""
-    with quiet(), mapped(path):
-        dataset = pydicom.dcmread(path, force=True)
-        try:
-            pixels = (
-                _with_pydicom(dataset, form) if _pydicom_decodes(form.transfer_syntax) else _with_itk(dataset, form)
-            )
-        except (RuntimeError, ValueError, AttributeError, OSError, NotImplementedError) as error:
-            name = UID(form.transfer_syntax).name
-            message = f"{path}: its pixels ({name}) cannot be decoded; decompress the series with another tool"
-            raise InputError(Reason.DECODE_FAILED, message, [path]) from error
-    words = pixels.reshape(-1, form.rows, form.columns)
-    return words.view(f"u{words.dtype.itemsize}")
-
-
-def _check_syntax(frame: Frame) -> None:
+def check_syntax(frame: Frame) -> None:
     """Raise InputError unsupported_syntax where nothing here can read the frame's pixels."""
     syntax = UID(frame.format.transfer_syntax)
-    assert frame.block is not None
-    compressed = frame.block.length is None
-    known = _pydicom_decodes(syntax) or syntax in ITK_SYNTAXES if compressed else syntax != GE_BIG_ENDIAN_PIXELS
+    known = syntax in SYNTAXES if _is_compressed(frame) else syntax != GE_BIG_ENDIAN_PIXELS
     if not known:
         name = syntax if syntax.name == syntax else f"{syntax.name}, {syntax}"
         message = f"{frame.path.name}: no decoder for its pixels ({name}); decompress the series with another tool"
         raise InputError(Reason.UNSUPPORTED_SYNTAX, message, [frame.path])
 
 
-@functools.cache
-def _pydicom_decodes(syntax: str) -> bool:
-    from pydicom.pixels.decoders.base import get_decoder
-
-    try:
-        return bool(get_decoder(UID(syntax)).is_available)
-    except NotImplementedError:
-        return False
-
-
-def _with_pydicom(dataset: Any, form: PixelFormat) -> NDArray[Any]:
-    from pydicom.pixels.utils import pixel_array
-
-    return np.asarray(pixel_array(dataset, raw=True)).astype(f"{_kind(form)}{form.allocated // 8}", copy=False)
-
-
-def _with_itk(dataset: Any, form: PixelFormat) -> NDArray[Any]:
-    """Decode through the codecs SimpleITK brings (JPEG, JPEG-LS, JPEG 2000) from a copy without rescaling."""
-    import SimpleITK as sitk
-
-    bare = pydicom.Dataset()
-    bare.file_meta = dataset.file_meta
-    for keyword in ("SOPClassUID", "SOPInstanceUID", *PIXEL_KEYWORDS):
-        if keyword in dataset:
-            bare[keyword] = dataset[keyword]
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    with tempfile.TemporaryDirectory(prefix="medimg-") as folder:
-        copy = Path(folder) / "frame.dcm"
-        bare.save_as(copy, enforce_file_format=True)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(copy))
-        array = sitk.GetArrayFromImage(reader.Execute())
-    return array.astype(f"{_kind(form)}{form.allocated // 8}", copy=False)
-
-
-def _kind(form: PixelFormat) -> str:
-    return "i" if form.signed else "u"
+def _undecodable(frame: Frame, error: InputError) -> InputError:
+    """The decoder's failure, with the file it was about."""
+    which = f" of frame {frame.number + 1}" if frame.format.frames > 1 else ""
+    name = SYNTAXES[frame.format.transfer_syntax].name
+    message = f"{frame.path}: the pixels{which} ({name}) cannot be decoded: {error}; copy it again, or decompress it"
+    return InputError(error.reason, message, [frame.path])

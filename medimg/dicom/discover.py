@@ -49,6 +49,9 @@ ACQUISITION_KEYWORDS = (
     "FlipAngle",
     "RescaleType",
     "Units",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
 )
 """How the series was taken; written into sidecars. Nothing that names the patient."""
 

@@ -12,6 +12,7 @@ from pydicom.uid import UID
 
 from medimg.dicom import fields
 from medimg.dicom.parse import Header, PixelBlock
+from medimg.dicom.pixels.format import PixelFormat
 from medimg.errors import Reason
 
 PIXEL_DESCRIPTION = (
@@ -77,24 +78,6 @@ MAX_FRAME_PIXELS = 1 << 26
 
 UNIT_TOLERANCE = 1e-3
 """How far direction cosines may be from unit length and from a right angle before they mean nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class PixelFormat:
-    """How pixels are stored (PS3.3 section C.7.6.3)."""
-
-    rows: int
-    columns: int
-    allocated: int
-    stored: int
-    high_bit: int
-    signed: bool
-    transfer_syntax: str
-
-    @property
-    def frame_bits(self) -> int:
-        """Bits of one native frame."""
-        return self.rows * self.columns * self.allocated
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +153,7 @@ def pixel_format(dataset: Dataset, transfer_syntax: str) -> PixelFormat:
         high_bit=stored - 1 if high_bit is None else high_bit,
         signed=fields.integer(dataset, "PixelRepresentation") == 1,
         transfer_syntax=transfer_syntax,
+        frames=fields.integer(dataset, "NumberOfFrames") or 1,
     )
 
 

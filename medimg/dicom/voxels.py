@@ -35,6 +35,7 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[
     frames = stack.frames
     _check_rescale(frames, modality)
     dtype = np.int16 if all(_is_integral(frame) for frame in frames) else np.float32
+    reader.expect(frames)
     slices: NDArray[Any] = np.empty((len(frames), frames[0].rows, frames[0].columns), dtype)
     ends: list[Any] = []
     # sha256 takes as long as reading does, and runs beside it

@@ -18,7 +18,7 @@ from medimg.pipeline import Pipeline
 from medimg.results import Report
 from medimg.study import Volume
 
-RECORDED_PACKAGES = ("monai", "torch", "numpy", "SimpleITK", "pydicom", "nibabel")
+RECORDED_PACKAGES = ("monai", "torch", "numpy", "SimpleITK", "pydicom", "imagecodecs", "nibabel")
 """Whose versions can change a result."""
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimg.dicom.header import Frame, PixelFormat
+from medimg.dicom.header import Frame
+from medimg.dicom.pixels.format import PixelFormat
 from medimg.dicom.place import axes, is_even, place, places
 from medimg.errors import InputError, Reason
 
