@@ -175,7 +175,7 @@ def _scanned_header(head: bytes, stream: BinaryIO, tags: Tags) -> Header | None:
     found = scan(head, stream, tags) if has_prefix(head) else None
     if found is None:
         return None
-    dataset = Dataset(found.elements)
+    dataset = Dataset({**found.elements})
     dataset.set_original_encoding(found.implicit, True)
     block = None
     if found.pixel_offset is not None:

@@ -58,7 +58,7 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[
             beside.submit(hashed.update, slices[k])
             ends += (slices[k].min(), slices[k].max())
     _check_values(ends, frames)
-    return np.asarray(slices.transpose(2, 1, 0)), hashed.hexdigest()
+    return np.asarray(slices.transpose(2, 1, 0)), str(hashed.hexdigest())
 
 
 def digest(stack: Stack, array: NDArray[Any]) -> str:
@@ -66,7 +66,7 @@ def digest(stack: Stack, array: NDArray[Any]) -> str:
     result = _started(stack, array.dtype)
     for k in range(array.shape[2]):
         result.update(np.ascontiguousarray(array[:, :, k].T).data)
-    return result.hexdigest()
+    return str(result.hexdigest())
 
 
 def _started(stack: Stack, dtype: np.dtype[Any]) -> Any:

@@ -116,7 +116,8 @@ class EncapsulatedFile:
 
     def _extended_offsets(self) -> tuple[int, ...]:
         """Offsets of the frames in 64 bits (PS3.3 section C.7.6.3.1.8); () where the file has none."""
-        dataset = read_header(self._path, [tag_of(EXTENDED_OFFSETS)]).dataset
+        tag = tag_of(EXTENDED_OFFSETS)
+        dataset = read_header(self._path, {int(tag): tag}).dataset
         return _unpacked(bytes(dataset.get(EXTENDED_OFFSETS) or b""), "Q")
 
     def _read(self, stream: BinaryIO, offset: int, length: int) -> bytes:
