@@ -23,6 +23,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
+from medimg.dicom.archive import open_file
 from medimg.dicom.header import PIXEL_DESCRIPTION, Frame, PixelFormat
 from medimg.dicom.parse import mapped, open_content, quiet
 from medimg.errors import InputError, Reason
@@ -109,8 +110,8 @@ def _unpack_12(data: bytes, odd: bool) -> NDArray[np.uint16]:
 
 def _decompress(path: Path, form: PixelFormat) -> NDArray[Any]:
     """All frames of an encapsulated file as unsigned words, (frames, rows, columns)."""
-    with quiet(), mapped(path):
-        dataset = pydicom.dcmread(path, force=True)
+    with quiet(), mapped(path), open_file(path) as stream:
+        dataset = pydicom.dcmread(stream, force=True)
         try:
             pixels = (
                 _with_pydicom(dataset, form) if _pydicom_decodes(form.transfer_syntax) else _with_itk(dataset, form)

@@ -23,6 +23,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from medimg.dicom.archive import open_file
 from medimg.errors import InputError, Reason
 
 PREAMBLE_BYTES = 128
@@ -116,7 +117,7 @@ def read_header(path: Path, tags: Sequence[int]) -> Header:
 
     Raises InputError: not_dicom, unreadable, too_large (inflating).
     """
-    with mapped(path), path.open("rb") as stream:
+    with mapped(path), open_file(path) as stream:
         head = stream.read(HEAD_BYTES)
         stream.seek(0)
         if not looks_like_dicom(head):
@@ -130,7 +131,7 @@ def read_header(path: Path, tags: Sequence[int]) -> Header:
 
 def open_content(path: Path, deflated: bool) -> BinaryIO:
     """The bytes that PixelBlock offsets refer to, as a stream."""
-    stream = path.open("rb")
+    stream = open_file(path)
     if not deflated:
         return stream
     with stream:

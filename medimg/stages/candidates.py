@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medimg import volumes
-from medimg.dicom.discover import SeriesHeaders, discover
+from medimg.dicom.discover import SeriesHeaders, discover, is_dicom_or_archive, medium_of
 from medimg.dicom.series import read_series
 from medimg.errors import InputError, Reason, UsageError
 from medimg.progress import Progress, silent
@@ -53,14 +53,15 @@ class Candidate:
 
 
 def find_candidates(path: Path, role: str | None = None, progress: Progress = silent) -> list[Candidate]:
-    """Every candidate in a volume file, a case folder, a `medimg preprocess` folder or a DICOM folder.
+    """Every candidate in a volume file, a case folder, a `medimg preprocess` folder, a DICOM folder, file or archive.
 
     Raises InputError when a file is not a sound volume or a folder holds nothing to read, UsageError when `role`
     is given to a folder that holds several scans.
     """
-    if path.is_file():
+    path = medium_of(path)
+    if path.is_file() and (volumes.is_volume_file(path) or not is_dicom_or_archive(path)):
         return [_from_file(path, role)]
-    found = _from_folder(path, progress)
+    found = _from_dicom(path, progress) if path.is_file() else _from_folder(path, progress)
     if role is None:
         return found
     if len(found) > 1:
@@ -247,7 +248,7 @@ def _from_dicom(folder: Path, progress: Progress) -> list[Candidate]:
             f"{folder} holds neither DICOM series nor volume files; name the folder of a scan",
             [folder],
         )
-    return [_from_series(folder, series, _damage(discovery.damaged)) for series in discovery.series]
+    return [_from_series(series, _damage(discovery.damaged)) for series in discovery.series]
 
 
 def _damage(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -259,7 +260,7 @@ def _damage(paths: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def _from_series(folder: Path, series: SeriesHeaders, warnings: tuple[str, ...]) -> Candidate:
+def _from_series(series: SeriesHeaders, warnings: tuple[str, ...]) -> Candidate:
     def read() -> list[Volume]:
         result = read_series(series)
         # what is left of a series that is not whole is no scan to search
@@ -268,7 +269,7 @@ def _from_series(folder: Path, series: SeriesHeaders, warnings: tuple[str, ...])
         return result.volumes
 
     return Candidate(
-        path=folder,
+        path=series.root,
         description=series.description,
         modality=series.modality,
         role=role_of_description(series.description) if series.modality == "MR" else None,
