@@ -64,7 +64,7 @@ class PixelReader:
 
     def _image(self, frame: Frame) -> NDArray[Any]:
         assert frame.block is not None
-        _check_syntax(frame)
+        check_syntax(frame)
         if frame.block.length is not None:
             return self._native(frame)
         if self._decoded is None or self._decoded[0] != frame.path:
@@ -124,7 +124,7 @@ def _decompress(path: Path, form: PixelFormat) -> NDArray[Any]:
     return words.view(f"u{words.dtype.itemsize}")
 
 
-def _check_syntax(frame: Frame) -> None:
+def check_syntax(frame: Frame) -> None:
     """Raise InputError unsupported_syntax where nothing here can read the frame's pixels."""
     syntax = UID(frame.format.transfer_syntax)
     assert frame.block is not None

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg.dicom.decode import PixelReader
+from medimg.dicom.decode import PixelReader, check_syntax
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.group import Part, parts_of
 from medimg.dicom.header import Frame
 from medimg.dicom.parse import quiet
 from medimg.dicom.place import Stack, place
-from medimg.dicom.voxels import assemble, digest, scaling
+from medimg.dicom.voxels import assemble, check_rescale, digest, scaling
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
 
@@ -52,6 +52,7 @@ class SeriesResult:
     """What became of one series. `rejection` is set when any of its images that should be a volume is not one.
 
     unused: sound files of a rejected series, which are in no volume because others are damaged or missing.
+    undecided: whether some of its images are copies of others stands in pixels that were not read.
     """
 
     study_uid: str
@@ -62,6 +63,16 @@ class SeriesResult:
     excluded: list[tuple[Path, Reason]] = field(default_factory=list)
     rejection: InputError | None = None
     unused: list[Path] = field(default_factory=list)
+    undecided: bool = False
+
+
+def outline_series(headers: SeriesHeaders) -> SeriesResult:
+    """As `read_series`, told by the headers alone: volumes have their grid and no digest, and every voxel is 0.
+
+    No pixel is read and no memory taken for them. What only pixels can tell (damage, empty volumes, copies) may
+    still reject the series; where copies decide, the result is `undecided`.
+    """
+    return _series(headers, None)
 
 
 def read_series(headers: SeriesHeaders) -> SeriesResult:
@@ -71,8 +82,12 @@ def read_series(headers: SeriesHeaders) -> SeriesResult:
     orientations, echoes, phases or time points (`source.headers["split"]` says which). Every file ends in a
     volume's `source.files`, in `excluded`, in `rejection.files`, or in `unused`.
     """
+    return _series(headers, PixelReader())
+
+
+def _series(headers: SeriesHeaders, reader: PixelReader | None) -> SeriesResult:
+    """Without a reader, no pixel is read."""
     result = SeriesResult(headers.study_uid, headers.series_uid, headers.modality, headers.description)
-    reader = PixelReader()
     with quiet():
         sound = _sound_frames(headers.frames, result)
         if result.rejection is None:
@@ -105,11 +120,11 @@ def _size(frame: Frame) -> tuple[int, int]:
     return (frame.rows, frame.columns)
 
 
-def _parts(frames: list[Frame], reader: PixelReader, result: SeriesResult) -> list[Part]:
+def _parts(frames: list[Frame], reader: PixelReader | None, result: SeriesResult) -> list[Part]:
     if not frames:
         return []
     try:
-        parts = parts_of(frames, lambda a, b: _identical(a, b, reader))
+        parts = parts_of(frames, lambda a, b: _identical(a, b, reader, result))
     except InputError as error:
         result.rejection = error
         return []
@@ -119,15 +134,18 @@ def _parts(frames: list[Frame], reader: PixelReader, result: SeriesResult) -> li
     return parts
 
 
-def _identical(a: Frame, b: Frame, reader: PixelReader) -> bool:
+def _identical(a: Frame, b: Frame, reader: PixelReader | None, result: SeriesResult) -> bool:
     same_scale = scaling(a) == scaling(b) and a.padding == b.padding
+    if reader is None:
+        result.undecided = result.undecided or same_scale
+        return same_scale
     return same_scale and bool(np.array_equal(reader.words(a), reader.words(b)))
 
 
-def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: SeriesResult) -> None:
+def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader | None, result: SeriesResult) -> None:
     try:
         stack = place(part.frames)
-        array = _voxels(stack, headers.modality, reader)
+        array = _grid(stack, headers.modality) if reader is None else _voxels(stack, headers.modality, reader)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
@@ -143,7 +161,7 @@ def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: 
         path=headers.root,
         kind="dicom",
         files=tuple(dict.fromkeys(frame.path for frame in stack.frames)),
-        sha256=digest(stack, array),
+        sha256=None if reader is None else digest(stack, array),
         study_uid=headers.study_uid,
         series_uid=headers.series_uid,
         frame_of_reference_uid=first.frame_of_reference or None,
@@ -172,6 +190,15 @@ def _voxels(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
         paths = [frame.path for frame in stack.frames]
         detail = f"{len(paths)} slices do not fit into this machine's memory"
         raise InputError(Reason.TOO_LARGE, detail, paths) from error
+
+
+def _grid(stack: Stack, modality: str) -> NDArray[Any]:
+    """Zeros (I, J, K) that take no memory, for voxels that were not read. Raises InputError as the headers tell."""
+    check_rescale(stack.frames, modality)
+    for frame in stack.frames:
+        check_syntax(frame)
+    first = stack.frames[0]
+    return np.broadcast_to(np.int16(0), (first.columns, first.rows, len(stack.frames)))
 
 
 def _exclude(result: SeriesResult, path: Path, reason: Reason) -> None:
