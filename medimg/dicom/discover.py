@@ -139,6 +139,11 @@ def medium_of(root: Path) -> Path:
     return root.parent if looks_like_dicom(head) and MediaStorageDirectoryStorage.encode() in head else root
 
 
+def search_folder(root: Path) -> Path:
+    """What must be searched to find a series of `root` whole again: a folder or an archive; a file's own folder."""
+    return root if root.is_dir() or is_archive(root) else root.parent
+
+
 def is_dicom_or_archive(path: Path) -> bool:
     """True for a file that begins like DICOM and for a zip archive; False for anything else, and a folder."""
     return looks_like_dicom(_head(path)) or is_archive(path)
@@ -157,7 +162,7 @@ def _read_headers(
     paths: Sequence[Path], found: Discovery, by_uid: dict[tuple[str, str], SeriesHeaders], progress: Progress
 ) -> list[Path]:
     """Put the files' frames into their series, and what belongs to none into `found.skipped`; archives among them."""
-    folder = found.root if found.root.is_dir() or is_archive(found.root) else found.root.parent
+    folder = search_folder(found.root)
     archives = []
     with quiet():
         for done, path in enumerate(paths, start=1):

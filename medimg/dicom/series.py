@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medimg.dicom.decode import PixelReader, check_syntax
 from medimg.dicom.discover import SeriesHeaders
-from medimg.dicom.group import Part, parts_of
+from medimg.dicom.group import Identical, Part, parts_of
 from medimg.dicom.header import Frame
 from medimg.dicom.parse import quiet
 from medimg.dicom.place import Stack, place
@@ -69,10 +69,19 @@ class SeriesResult:
 def outline_series(headers: SeriesHeaders) -> SeriesResult:
     """As `read_series`, told by the headers alone: volumes have their grid and no digest, and every voxel is 0.
 
-    No pixel is read and no memory taken for them. What only pixels can tell (damage, empty volumes, copies) may
-    still reject the series; where copies decide, the result is `undecided`.
+    No pixel is read and no memory taken for them. What only pixels can tell (damage, an empty volume) may still
+    reject the series; where it matters whether images of one place are copies, the result is `undecided`.
     """
-    return _series(headers, None)
+    different, copies = _assuming(headers, copies=False), _assuming(headers, copies=True)
+    outcomes = {result.rejection.reason if result.rejection else None for result in (different, copies)}
+    if len(outcomes) == 1:
+        return different
+    copies.undecided = True
+    return copies
+
+
+def _assuming(headers: SeriesHeaders, copies: bool) -> SeriesResult:
+    return _series(headers, None, lambda a, b: copies and _same_scale(a, b))
 
 
 def read_series(headers: SeriesHeaders) -> SeriesResult:
@@ -82,16 +91,17 @@ def read_series(headers: SeriesHeaders) -> SeriesResult:
     orientations, echoes, phases or time points (`source.headers["split"]` says which). Every file ends in a
     volume's `source.files`, in `excluded`, in `rejection.files`, or in `unused`.
     """
-    return _series(headers, PixelReader())
+    reader = PixelReader()
+    return _series(headers, reader, lambda a, b: _identical(a, b, reader))
 
 
-def _series(headers: SeriesHeaders, reader: PixelReader | None) -> SeriesResult:
+def _series(headers: SeriesHeaders, reader: PixelReader | None, identical: Identical) -> SeriesResult:
     """Without a reader, no pixel is read."""
     result = SeriesResult(headers.study_uid, headers.series_uid, headers.modality, headers.description)
     with quiet():
         sound = _sound_frames(headers.frames, result)
         if result.rejection is None:
-            parts = _parts(sound, reader, result)
+            parts = _parts(sound, identical, result)
             for part in parts:
                 _read_part(part, headers, reader, result)
             _note_mixed_orientation(parts, result)
@@ -120,11 +130,11 @@ def _size(frame: Frame) -> tuple[int, int]:
     return (frame.rows, frame.columns)
 
 
-def _parts(frames: list[Frame], reader: PixelReader | None, result: SeriesResult) -> list[Part]:
+def _parts(frames: list[Frame], identical: Identical, result: SeriesResult) -> list[Part]:
     if not frames:
         return []
     try:
-        parts = parts_of(frames, lambda a, b: _identical(a, b, reader, result))
+        parts = parts_of(frames, identical)
     except InputError as error:
         result.rejection = error
         return []
@@ -134,12 +144,12 @@ def _parts(frames: list[Frame], reader: PixelReader | None, result: SeriesResult
     return parts
 
 
-def _identical(a: Frame, b: Frame, reader: PixelReader | None, result: SeriesResult) -> bool:
-    same_scale = scaling(a) == scaling(b) and a.padding == b.padding
-    if reader is None:
-        result.undecided = result.undecided or same_scale
-        return same_scale
-    return same_scale and bool(np.array_equal(reader.words(a), reader.words(b)))
+def _identical(a: Frame, b: Frame, reader: PixelReader) -> bool:
+    return _same_scale(a, b) and bool(np.array_equal(reader.words(a), reader.words(b)))
+
+
+def _same_scale(a: Frame, b: Frame) -> bool:
+    return scaling(a) == scaling(b) and a.padding == b.padding
 
 
 def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader | None, result: SeriesResult) -> None:

@@ -53,6 +53,9 @@ class Choice:
             raise UsageError(f"nothing in {where} is what was asked for; it holds {_listed(there)}")
 
 
+EVERYTHING = Choice()
+
+
 def _matches(description: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(description.lower(), pattern.lower())
 

@@ -21,8 +21,16 @@ def identified(volume: Volume, role: str | None = None) -> tuple[Volume, str | N
     sidecar = read_sidecar(path)
     known = with_sidecar(volume, sidecar)
     stated = role or sidecar.get("role")
-    told = stated or role_of_name(stem(path)) or role_of_description(known.description)
+    told = stated or role_of_file(path)
     return replace(known, modality=known.modality or _modality(known, stated, told)), told
+
+
+def role_of_file(path: Path) -> str | None:
+    """The MR role that a file's sidecar, its name or the description in its sidecar tells; None when none does."""
+    sidecar = read_sidecar(path)
+    description = str(sidecar.get("description") or sidecar.get("SeriesDescription") or stem(path))
+    role: str | None = sidecar.get("role") or role_of_name(stem(path)) or role_of_description(description)
+    return role
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _result(path: Path, outline: bool) -> SeriesResult:
         opened = open_volumes(path)
         volumes = _outlined(opened) if outline else read_volumes(opened)
     except InputError as error:
-        result.rejection = error
+        result.rejection = _named(error, path)
         return result
     for number, volume in enumerate(volumes, start=1):
         _add(volume, number, len(volumes), result, outline)
@@ -87,7 +87,7 @@ def _add(volume: Volume, number: int, count: int, result: SeriesResult, outline:
     except InputError as error:
         if result.rejection is None:
             which = f" (volume {number} of {count})" if count > 1 else ""
-            result.rejection = InputError(error.reason, f"{error}{which}", error.files)
+            result.rejection = _named(InputError(error.reason, f"{error}{which}", error.files), volume.source.path)
         return
     if count > 1:
         headers = {**known.source.headers, "split": {"Volume": number}}
@@ -95,6 +95,11 @@ def _add(volume: Volume, number: int, count: int, result: SeriesResult, outline:
     result.study_uid, result.series_uid = known.source.study_uid or "", known.source.series_uid or ""
     result.modality, result.description = known.modality or "", known.description
     result.volumes.append(known)
+
+
+def _named(error: InputError, path: Path) -> InputError:
+    """The error with the file's name for its path: where somebody keeps scans is not for a manifest."""
+    return InputError(error.reason, str(error).replace(str(path), path.name), error.files)
 
 
 def _outlined(opened: Opened) -> list[Volume]:
