@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -94,10 +95,19 @@ def is_within(path: Path) -> bool:
 
 
 def members(path: Path) -> list[Path]:
-    """The paths of every file in the archive, in the archive's order. Raises InputError: unreadable, too_large."""
+    """The paths of every file in the archive, in the order in which a folder of them would be walked.
+
+    Raises InputError: unreadable, too_large.
+    """
     outer = _through_archive(path)
     archive = _opened(path, *outer) if outer else _opened(path, path, _stamp(path))
-    return [path / label for label in archive.labels]
+    return [path / label for label in sorted(archive.labels, key=_walked)]
+
+
+def _walked(label: str) -> list[tuple[bool, str]]:
+    """Sorts labels by name, the files of a folder before its folders."""
+    *folders, name = label.split("/")
+    return [*((True, folder) for folder in folders), (False, name)]
 
 
 class _Archive:
@@ -105,6 +115,7 @@ class _Archive:
 
     def __init__(self, path: Path, stream: BinaryIO, depth: int) -> None:
         self.depth = depth
+        weakref.finalize(self, stream.close)
         try:
             self.zip = zipfile.ZipFile(stream)
         except DAMAGE as error:
@@ -123,6 +134,7 @@ class _Member:
 
     def __init__(self, path: Path, archive: _Archive, info: zipfile.ZipInfo) -> None:
         self.path, self.size = path, info.file_size
+        self._archive = archive  # which closes its file when nobody needs it any more
         self._data = bytearray()
         self._lock = threading.Lock()
         self._source = _inflating(path, archive, info)

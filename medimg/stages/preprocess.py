@@ -22,7 +22,7 @@ from medimg.stages.choose import EVERYTHING, Choice
 from medimg.stages.identify import role_of_file
 from medimg.stages.roles import role_of_name
 from medimg.stages.survey import divide, nothing_there, survey
-from medimg.stages.volume_files import file_name, outline_file, read_file
+from medimg.stages.volume_files import file_name, files_of, outline_file, read_file
 from medimg.study import HOUNSFIELD_TYPES, Volume
 from medimg.volumes import stem, write_nifti
 
@@ -200,7 +200,7 @@ def _left(scan: SeriesHeaders | Path, why: str, root: Path) -> dict[str, Any]:
     else:
         known = outline_file(scan)
         identity = (known.study_uid, known.series_uid, known.modality, known.description)
-        paths = [scan]
+        paths = list(files_of(scan))
     words = dict(zip(("study_uid", "series_uid", "modality", "description"), identity, strict=True))
     return {**words, "why": why, "files": [relative(path, root) for path in paths]}
 

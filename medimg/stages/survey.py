@@ -10,7 +10,7 @@ from medimg.dicom.parse import quiet
 from medimg.errors import InputError, Reason
 from medimg.progress import Progress, silent
 from medimg.stages.choose import EVERYTHING, Choice, Scan
-from medimg.stages.volume_files import is_scan_file, outline_file, parts_of_files, read_file
+from medimg.stages.volume_files import files_of, is_scan_file, outline_file, read_file
 from medimg.volumes import is_volume_file
 
 IN_ARCHIVE = "a volume file inside an archive is not read; unpack it and name it"
@@ -44,7 +44,7 @@ def survey(root: Path, results: Path | None = None, progress: Progress = silent)
         if skip.reason is Reason.NOT_DICOM and is_scan_file(skip.path) and own not in skip.path.resolve().parents
     ]
     with quiet():
-        taken = {*found, *parts_of_files(found)}
+        taken = {part for path in found for part in files_of(path)}
     rest = [_told(skip) for skip in discovery.skipped if skip.path not in taken]
     return Survey(search_folder(discovery.root), discovery.series, found, rest, damaged)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,16 +49,13 @@ def file_name(path: Path, root: Path) -> str:
     return f"{slug}_{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:PATH_DIGITS]}"
 
 
-def parts_of_files(paths: Sequence[Path]) -> set[Path]:
-    """The files that hold the voxels of those headers (.img, .raw), which are no scans of their own."""
-    parts: set[Path] = set()
-    for path in paths:
-        try:
-            parts.update(open_volumes(path).parts)
-        except InputError:
-            twin = path.with_suffix(".img")
-            parts.update({twin} if path.suffix.lower() == ".hdr" and twin.is_file() else ())
-    return parts
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The file and those that hold its voxels (.img, .raw), which are no scans of their own."""
+    try:
+        return open_volumes(path).parts
+    except InputError:
+        twin = path.with_suffix(".img")
+        return (path, twin) if path.suffix.lower() == ".hdr" and twin.is_file() else (path,)
 
 
 def _result(path: Path, outline: bool) -> SeriesResult:
@@ -70,6 +66,7 @@ def _result(path: Path, outline: bool) -> SeriesResult:
         volumes = _outlined(opened) if outline else read_volumes(opened)
     except InputError as error:
         result.rejection = _named(error, path)
+        result.unused = [part for part in files_of(path) if part not in error.files]
         return result
     for number, volume in enumerate(volumes, start=1):
         _add(volume, number, len(volumes), result, outline)
