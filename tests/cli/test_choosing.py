@@ -270,8 +270,9 @@ def test_a_4d_file_becomes_its_volumes(tmp_path):
 def test_files_that_are_no_sound_volumes_are_rejected_and_the_others_come_out(tmp_path):
     folder = tmp_path / "in"
     write_volumes(folder)
-    whole = (folder / "ct.nii.gz").read_bytes()
-    (folder / "cut.nii.gz").write_bytes(whole[:-20])
+    volumes.write_nifti(tmp_path / "whole.nii.gz", np.random.default_rng(0).integers(0, 999, (30, 30, 30)), OBLIQUE)
+    whole = (tmp_path / "whole.nii.gz").read_bytes()
+    (folder / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
     (folder / "junk.nii.gz").write_text("hello")
     (folder / "._ct.nii.gz").write_text("macOS")
     nib.save(nib.Nifti1Image(np.ones((5, 5), np.int16), np.eye(4)), folder / "picture.nii")

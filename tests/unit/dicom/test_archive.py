@@ -279,12 +279,17 @@ def test_a_child_process_has_its_own_place_in_the_archive(scan, tmp_path):
     first, second = members(path)[:2]
     with open_file(first) as stream:
         stream.read(10)
+    expected = (scan[0].parent / second.name).read_bytes()
     child = os.fork() if hasattr(os, "fork") else None
     if child == 0:
-        with open_file(second) as stream:
-            os._exit(0 if stream.read() == scan[1].read_bytes() else 1)
+        code = 2
+        try:
+            with open_file(second) as stream:
+                code = int(stream.read() != expected)
+        finally:
+            os._exit(code)
     with open_file(second) as stream:
-        assert stream.read() == scan[1].read_bytes()
+        assert stream.read() == expected
     if child is not None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
