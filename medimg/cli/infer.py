@@ -27,8 +27,8 @@ Examples:
     type=VolumeArgument(),
     required=True,
     multiple=True,
-    help="A volume file, a DICOM folder, a case folder or a medimg preprocess folder; role=PATH names an MR contrast "
-    "(t1n, t1c, t2w, t2f).",
+    help="A volume file, a DICOM folder, zip archive or DICOMDIR, a case folder or a medimg preprocess folder; "
+    "role=PATH names an MR contrast (t1n, t1c, t2w, t2f).",
 )
 @pipeline_option
 @series_uid_option

@@ -27,7 +27,8 @@ def command(
     """Choose which scans of INPUT a pipeline takes, and write selection.json: what, what not, and why."""
     from medimg import files
     from medimg.pipeline import load_pipeline
-    from medimg.stages.select import select, write_selection
+    from medimg.stages.select import select
+    from medimg.stages.selection import write_selection
 
     files.output_folder(output)
     selection = select(volumes, load_pipeline(pipeline_name) if pipeline_name else None, series_uids=series_uids)

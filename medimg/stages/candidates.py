@@ -203,9 +203,10 @@ def _from_selection(folder: Path, progress: Progress) -> list[Candidate]:
 def _from_dicom(folder: Path, progress: Progress) -> list[Candidate]:
     discovery = discover(folder, progress)
     if not discovery.series:
+        told = next((f" ({skip.path.name}: {skip.message})" for skip in discovery.skipped if skip.message), "")
         raise InputError(
             Reason.NOT_DICOM,
-            f"{folder} holds neither DICOM series nor volume files; name the folder of a scan",
+            f"{folder} holds neither DICOM series nor volume files{told}; name the folder of a scan",
             [folder],
         )
     return [_from_series(series, _damage(discovery.damaged)) for series in discovery.series]

@@ -15,7 +15,8 @@ from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
 from medimg.stages.render import render
-from medimg.stages.select import Selection, read_chosen, select
+from medimg.stages.select import read_chosen, select
+from medimg.stages.selection import Selection
 
 Inputs = Sequence[tuple[str | None, Path]]
 

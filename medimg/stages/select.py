@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from medimg import files
-from medimg.dicom.series import outline_series
 from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
 from medimg.pipeline import Pipeline, PipelineInput, find_pipelines, load_pipeline
 from medimg.progress import Progress, silent
 from medimg.stages.candidates import SELECTION_FILE, SELECTION_SCHEMA, Candidate, find_candidates, read_document
-from medimg.stages.prefer import Preference, preference
+from medimg.stages.prefer import preference
+from medimg.stages.ranking import Ranking, best
+from medimg.stages.selection import Left, Selection, listed, named, not_chosen_entry
 from medimg.study import Volume
 from medimg.volumes import check_voxels
-
-NAMED = 5
-"""Scans a message names before it counts the rest."""
-
-
-Left = list[dict[str, Any]]
-"""Entries of `not_chosen`."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The pipeline, the candidate chosen for each role, and why the others were not.
-
-    instead: makes the choice again without the chosen scan, given the error that it was refused with; raises that
-    error when there is nothing to take in its place.
-    """
-
-    pipeline: Pipeline
-    chosen: dict[str, Candidate]
-    not_chosen: list[dict[str, Any]] = field(default_factory=list)
-    why: str = ""
-    instead: Callable[[InputError], Selection] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """For provenance and selection.json."""
-        return {
-            "why": self.why,
-            "chosen": [{"role": role, **candidate.summary()} for role, candidate in self.chosen.items()],
-            "not_chosen": self.not_chosen,
-        }
 
 
 def select(
@@ -80,19 +48,6 @@ def select(
             Reason.AMBIGUOUS_SERIES, f"several pipelines fit ({names}); choose one with --pipeline"
         )
     return fitting[0]
-
-
-def write_selection(selection: Selection, folder: Path) -> Path:
-    """Write folder/selection.json (paths relative to it), which the next stages take; return its path."""
-    pipeline = {"name": selection.pipeline.name, "path": str(selection.pipeline.folder)}
-    document = {"schema": SELECTION_SCHEMA, "pipeline": pipeline, **selection.to_dict()}
-    for entry in [pipeline, *document["chosen"], *document["not_chosen"]]:
-        if Path(entry["path"]) == folder.resolve():
-            raise UsageError(f"-o {folder} is the folder of the scan itself; name another one for the selection")
-        entry["path"] = files.relative(Path(entry["path"]), folder)
-    target = folder / SELECTION_FILE
-    files.write_json(target, document)
-    return target
 
 
 def read_chosen(selection: Selection) -> tuple[Selection, dict[str, Volume]]:
@@ -132,69 +87,14 @@ def _match_single(pipeline: Pipeline, candidates: Sequence[Candidate], left: Lef
         raise UnsuitableScanError(Reason.WRONG_MODALITY, _no_modality(wanted.modality, candidates))
     studies = {candidate.study_uid for candidate in right}
     if len(studies) > 1 or (len(right) > 1 and None in studies):
-        listed = _listed([_named(candidate) for candidate in right])
+        names = listed([named(candidate) for candidate in right])
         raise UnsuitableScanError(
             Reason.AMBIGUOUS_SERIES,
-            f"scans of several studies, or of unknown ones ({listed}); name one file or one study's folder",
+            f"scans of several studies, or of unknown ones ({names}); name one file or one study's folder",
         )
-    others = [_not_chosen(c, _why_not(c)) for c in candidates if c not in right]
+    others = [not_chosen_entry(c, _why_not(c)) for c in candidates if c not in right]
     rule = preference(str(pipeline.options("select").get("prefer", "only")))
-    return _best(_Ranking(pipeline, rule, tuple(sorted(right, key=rule.key)), others + left))
-
-
-@dataclass(frozen=True)
-class _Ranking:
-    """Candidates best first, those of them that were refused already, and what else is not chosen."""
-
-    pipeline: Pipeline
-    rule: Preference
-    ranked: tuple[Candidate, ...]
-    others: Left
-    refused: tuple[tuple[Candidate, InputError], ...] = ()
-
-    def without_first(self, error: InputError) -> _Ranking:
-        """The ranking after its first was refused. Raises `error` when nothing may stand in for it."""
-        if len(self.ranked) < 2 or self.rule.shortcomings(self.ranked[1]):
-            raise self.refused[0][1] if self.refused else error
-        return replace(self, ranked=self.ranked[1:], refused=(*self.refused, (self.ranked[0], error)))
-
-
-def _best(ranking: _Ranking) -> Selection:
-    """The first of the ranking, or what stands in for it when its headers show no whole volume."""
-    rule, ranked = ranking.rule, ranking.ranked
-    if len(ranked) > 1 and rule.key(ranked[0]) == rule.key(ranked[1]):
-        listed = "; ".join(_named(candidate) for candidate in ranked if rule.key(candidate) == rule.key(ranked[0]))
-        raise UnsuitableScanError(Reason.AMBIGUOUS_SERIES, f"several scans fit equally well ({listed}); name one")
-    first = ranked[0]
-    if len(ranked) > 1 and first.headers is not None:
-        outline = outline_series(first.headers)
-        if outline.rejection is not None and not outline.undecided:
-            return _best(ranking.without_first(outline.rejection))
-    (wanted,) = ranking.pipeline.inputs
-    chosen = replace(first, warnings=(*first.warnings, *_warnings(ranking)))
-    others = [_not_chosen(candidate, f"refused: {error}") for candidate, error in ranking.refused]
-    others += [_not_chosen(candidate, rule.why_not(candidate, first)) for candidate in ranked[1:]]
-    alone = len(ranked) == 1 and not ranking.refused
-    why = "the only scan that fits" if alone else f"first by {rule.words}"
-    return Selection(
-        ranking.pipeline,
-        {wanted.role: chosen},
-        others + ranking.others,
-        why,
-        instead=lambda error: _best(ranking.without_first(error)),
-    )
-
-
-def _warnings(ranking: _Ranking) -> list[str]:
-    """What a reader must know of the choice: better scans that were refused, and what the chosen one lacks."""
-    first = ranking.ranked[0]
-    told = [
-        f"{_named(candidate)} comes first by the rule and was refused ({error}); {_named(first)} was taken instead: "
-        f"{ranking.rule.why_not(first, candidate)}"
-        for candidate, error in ranking.refused
-    ]
-    lacks = ranking.rule.shortcomings(first) if first.headers is not None else []
-    return told + [f"{_named(first)} was the best there is, and not what the rule asks for: {lack}" for lack in lacks]
+    return best(Ranking(pipeline, rule, tuple(sorted(right, key=rule.key)), others + left))
 
 
 def _asked_for(candidates: Sequence[Candidate], series_uids: Sequence[str]) -> tuple[list[Candidate], Left]:
@@ -203,10 +103,10 @@ def _asked_for(candidates: Sequence[Candidate], series_uids: Sequence[str]) -> t
         return list(candidates), []
     there = {candidate.series_uid for candidate in candidates}
     if absent := sorted(set(series_uids) - there):
-        listed = _listed([f"{c.series_uid} ({c.description})" for c in candidates if c.series_uid])
-        raise UsageError(f"no series {', '.join(absent)}; there are {listed or 'none'}")
+        names = listed([f"{c.series_uid} ({c.description})" for c in candidates if c.series_uid])
+        raise UsageError(f"no series {', '.join(absent)}; there are {names or 'none'}")
     kept = [c for c in candidates if c.series_uid is None or c.series_uid in series_uids]
-    return kept, [_not_chosen(c, "another series UID was asked for") for c in candidates if c not in kept]
+    return kept, [not_chosen_entry(c, "another series UID was asked for") for c in candidates if c not in kept]
 
 
 def _match_roles(pipeline: Pipeline, candidates: Sequence[Candidate], left: Left) -> Selection:
@@ -217,7 +117,7 @@ def _match_roles(pipeline: Pipeline, candidates: Sequence[Candidate], left: Left
         raise UnsuitableScanError(Reason.WRONG_MODALITY, _no_modality("/".join(sorted(modalities)), candidates))
     by_role: dict[str, list[Candidate]] = {role: [c for c in right if c.role == role] for role in pipeline.roles}
     if missing := [role for role, found in by_role.items() if not found]:
-        found = _listed([f"{_named(c)} ({c.refusal or c.role or 'role unknown'})" for c in candidates])
+        found = listed([f"{named(c)} ({c.refusal or c.role or 'role unknown'})" for c in candidates])
         raise UnsuitableScanError(
             Reason.MISSING_ROLE,
             f"{pipeline.name} needs {', '.join(pipeline.roles)}; missing {', '.join(missing)}. Found {found}. "
@@ -225,12 +125,12 @@ def _match_roles(pipeline: Pipeline, candidates: Sequence[Candidate], left: Left
         )
     for role, found_for_role in by_role.items():
         if len(found_for_role) > 1:
-            listed = "; ".join(_named(candidate) for candidate in found_for_role)
+            names = "; ".join(named(candidate) for candidate in found_for_role)
             raise UnsuitableScanError(
-                Reason.AMBIGUOUS_SERIES, f"several scans could be {role} ({listed}); name one with --volume {role}=PATH"
+                Reason.AMBIGUOUS_SERIES, f"several scans could be {role} ({names}); name one with --volume {role}=PATH"
             )
     chosen = {role: found[0] for role, found in by_role.items()}
-    others = [_not_chosen(c, _why_not(c, "no role here")) for c in candidates if c not in chosen.values()]
+    others = [not_chosen_entry(c, _why_not(c, "no role here")) for c in candidates if c not in chosen.values()]
     return Selection(pipeline, chosen, others + left, "roles told by file name, series description or the command")
 
 
@@ -250,11 +150,11 @@ def _one_volume(candidate: Candidate) -> Volume:
     """The candidate's volume; a series that splits gives its largest, and must have one that is."""
     volumes = sorted(candidate.read(), key=lambda volume: -volume.array.size)
     if not volumes:
-        raise InputError(Reason.EMPTY_VOLUME, f"{_named(candidate)} holds no volume")
+        raise InputError(Reason.EMPTY_VOLUME, f"{named(candidate)} holds no volume")
     if len(volumes) > 1 and volumes[1].array.size == volumes[0].array.size:
         raise UnsuitableScanError(
             Reason.AMBIGUOUS_SERIES,
-            f"{_named(candidate)} holds {len(volumes)} volumes (echoes, phases or orientations); "
+            f"{named(candidate)} holds {len(volumes)} volumes (echoes, phases or orientations); "
             "run medimg preprocess and name one of its volumes",
         )
     check_voxels(volumes[0])
@@ -262,21 +162,5 @@ def _one_volume(candidate: Candidate) -> Volume:
 
 
 def _no_modality(wanted: str, candidates: Sequence[Candidate]) -> str:
-    found = _listed(
-        [f"{_named(c)} ({c.refusal or c.modality or 'modality unknown; no air in HU'})" for c in candidates]
-    )
+    found = listed([f"{named(c)} ({c.refusal or c.modality or 'modality unknown; no air in HU'})" for c in candidates])
     return f"needs {wanted}; found {found}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are: an export can hold hundreds."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def _not_chosen(candidate: Candidate, why: str) -> dict[str, Any]:
-    return {**candidate.summary(), "why": why}
-
-
-def _named(candidate: Candidate) -> str:
-    return f"{candidate.path.name}: {candidate.description}" if candidate.headers else candidate.path.name

@@ -14,7 +14,8 @@ from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
 from medimg.phantoms.dicom import write_ct_series
 from medimg.pipeline import Pipeline, PipelineInput, Stage
 from medimg.stages.candidates import find_candidates
-from medimg.stages.select import read_chosen, select, write_selection
+from medimg.stages.select import read_chosen, select
+from medimg.stages.selection import write_selection
 
 CT = Pipeline(
     name="chest",
