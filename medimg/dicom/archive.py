@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from medimg.dicom.labels import labels, walked
 from medimg.errors import InputError, Reason
 
 SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
@@ -54,14 +55,8 @@ TAIL_BYTES = 1 << 18
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 """What zipfile raises on damaged, encrypted and unsupported archives."""
 
-MAX_LABEL_BYTES = 1024
-"""Longer names become "long-name", so that every path stays one that the system can be asked about."""
-
 ENCRYPTED_FLAG = 0x1
 """General purpose bit 0 (APPNOTE section 4.4.4)."""
-
-UTF8_FLAG = 0x800
-"""General purpose bit 11: the name is UTF-8."""
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -101,13 +96,7 @@ def members(path: Path) -> list[Path]:
     """
     outer = _through_archive(path)
     archive = _opened(path, *outer) if outer else _opened(path, path, _stamp(path))
-    return [path / label for label in sorted(archive.labels, key=_walked)]
-
-
-def _walked(label: str) -> list[tuple[bool, str]]:
-    """Sorts labels by name, the files of a folder before its folders."""
-    *folders, name = label.split("/")
-    return [*((True, folder) for folder in folders), (False, name)]
+    return [path / label for label in sorted(archive.labels, key=walked)]
 
 
 class _Archive:
@@ -122,7 +111,7 @@ class _Archive:
             raise InputError(
                 Reason.UNREADABLE, f"{path}: the archive is damaged or cut short; copy it again", [path]
             ) from error
-        self.labels = _labels([info for info in self.zip.infolist() if not info.is_dir()])
+        self.labels = labels([info for info in self.zip.infolist() if not info.is_dir()])
         claimed, size = sum(info.file_size for info in self.labels.values()), stream.seek(0, io.SEEK_END)
         if len(self.labels) > MAX_MEMBERS or claimed > max(FREE_BYTES, MAX_RATIO * size):
             message = f"{path}: the archive claims {len(self.labels):,} files of {claimed >> 20:,} MiB; not read"
@@ -265,42 +254,3 @@ def _opened(path: Path, outer: Path, stamp: tuple[int, ...]) -> _Archive:
     with _inflating(path, holder, holder.labels[label]) as stream, _told(path):
         shutil.copyfileobj(stream, copy)
     return _Archive(path, copy, holder.depth + 1)
-
-
-def _labels(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Label -> member: relative, without "..", each once, and none the folder of another."""
-    found: dict[str, zipfile.ZipInfo] = {}
-    folders: set[str] = set()
-    for info in infos:
-        parts = _name(info).replace("\\", "/").split("/")
-        label = "/".join(_safe(part) for part in parts if part not in ("", ".")) or "unnamed"
-        label = label if len(label.encode()) <= MAX_LABEL_BYTES else "long-name"
-        plain, number = label, 1
-        while label in found or label in folders or any(parent in found for parent in _parents(label)):
-            number += 1
-            head, slash, rest = plain.partition("/")
-            label = f"{head}~{number}{slash}{rest}"
-        found[label] = info
-        folders.update(_parents(label))
-    return found
-
-
-def _parents(label: str) -> list[str]:
-    parts = label.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _safe(part: str) -> str:
-    """One part of a name as a label: ".." is no way up, and nothing breaks a line."""
-    printable = "".join(letter if letter.isprintable() else "_" for letter in part)
-    return printable.replace("..", "__") if set(part) == {"."} else printable
-
-
-def _name(info: zipfile.ZipInfo) -> str:
-    """The member's name; without the flag for UTF-8, UTF-8 is tried before code page 437 (macOS sets no flag)."""
-    if info.flag_bits & UTF8_FLAG:
-        return info.filename
-    try:
-        return info.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.filename

@@ -150,7 +150,9 @@ def is_dicom_or_archive(path: Path) -> bool:
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; none of a folder or of one that cannot be read."""
+    """The first bytes of a file; none of a folder, of a pipe (which would wait), or of one that cannot be read."""
+    if not path.is_file():
+        return b""
     try:
         with open_file(path) as stream:
             return stream.read(HEAD_BYTES)

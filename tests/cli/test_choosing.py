@@ -87,6 +87,12 @@ def test_a_list_shows_every_series_with_its_verdict(study):
     assert "PHANTOM-CT Phantom^Thorax\t20260102\tCT\tCHEST 1.25 LUNG\t10x12x24\t0.9x0.9x1.25\tLUNG\t24\tok" in table
 
 
+def test_a_header_does_not_steer_the_terminal(tmp_path):
+    chest_study.series(tmp_path, 2, "CHEST", slices=2, PatientName="A\x1b[31mB", PatientID="1\t2")
+    (row,) = run(tmp_path, "--list").stdout.splitlines()[1:]
+    assert row.startswith("1 2 A?[31mB\t20260102\tCT\tCHEST\t")
+
+
 def test_a_list_and_a_dry_run_write_nothing_and_need_no_output(study, tmp_path):
     run(study, "--list")
     run(study, "--dry-run", "-o", tmp_path / "out", code=3)
