@@ -72,16 +72,24 @@ def outline_series(headers: SeriesHeaders) -> SeriesResult:
     No pixel is read and no memory taken for them. What only pixels can tell (damage, an empty volume) may still
     reject the series; where it matters whether images of one place are copies, the result is `undecided`.
     """
-    different, copies = _assuming(headers, copies=False), _assuming(headers, copies=True)
-    outcomes = {result.rejection.reason if result.rejection else None for result in (different, copies)}
-    if len(outcomes) == 1:
-        return different
+    compared: list[bool] = []
+
+    def different(a: Frame, b: Frame) -> bool:
+        compared.append(_same_scale(a, b))
+        return False
+
+    result = _series(headers, None, different)
+    if not any(compared):
+        return result
+    copies = _series(headers, None, _same_scale)
+    if _outcome(copies) == _outcome(result):
+        return result
     copies.undecided = True
     return copies
 
 
-def _assuming(headers: SeriesHeaders, copies: bool) -> SeriesResult:
-    return _series(headers, None, lambda a, b: copies and _same_scale(a, b))
+def _outcome(result: SeriesResult) -> Reason | None:
+    return result.rejection.reason if result.rejection is not None else None
 
 
 def read_series(headers: SeriesHeaders) -> SeriesResult:
