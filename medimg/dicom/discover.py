@@ -113,7 +113,9 @@ def _was_dicom(skip: Skipped) -> bool:
     """Its content says DICOM and cannot be read, or its name says so and its content does not."""
     if skip.reason is Reason.UNREADABLE:
         return not skip.path.is_dir()
-    return skip.reason is Reason.NOT_DICOM and skip.path.suffix.lower() in DICOM_SUFFIXES
+    # macOS puts a twin ._NAME beside every file it copies or packs, which holds no data of it
+    twin = skip.path.name.startswith("._")
+    return skip.reason is Reason.NOT_DICOM and skip.path.suffix.lower() in DICOM_SUFFIXES and not twin
 
 
 def discover(root: Path, progress: Progress = silent) -> Discovery:

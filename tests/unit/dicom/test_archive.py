@@ -250,6 +250,15 @@ def test_documents_that_are_zip_files_are_not_searched(tmp_path):
     assert [(skip.path.name, skip.reason) for skip in discover(tmp_path).skipped] == [("letter.docx", Reason.NOT_DICOM)]
 
 
+def test_the_twins_that_macos_packs_are_no_damaged_dicom(scan, tmp_path):
+    twins = {f"__MACOSX/._{path.name}.dcm": b"\0\5\x16\7 resource fork" for path in scan}
+    found = discover(packed(tmp_path / "a.zip", {**scan_content(scan), **twins}))
+    assert len(found.skipped) == len(scan)
+    assert found.damaged == []
+    broken = discover(packed(tmp_path / "b.zip", {**scan_content(scan), "last.dcm": b"resource fork"}))
+    assert [path.name for path in broken.damaged] == ["last.dcm"]
+
+
 def test_an_empty_archive_is_accounted_for(tmp_path):
     path = packed(tmp_path / "a.zip", {})
     assert [(skip.path, skip.reason) for skip in discover(tmp_path).skipped] == [(path, Reason.NOT_DICOM)]
