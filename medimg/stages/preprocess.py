@@ -21,7 +21,7 @@ from medimg.stages.candidates import MANIFEST_FILE, SELECTION_FILE, Candidate, f
 from medimg.stages.choose import EVERYTHING, Choice
 from medimg.stages.identify import role_of_file
 from medimg.stages.roles import role_of_name
-from medimg.stages.survey import divide, nothing_there, survey
+from medimg.stages.survey import Survey, divide, nothing_there, survey
 from medimg.stages.volume_files import file_name, files_of, outline_file, read_file
 from medimg.study import HOUNSFIELD_TYPES, Volume
 from medimg.volumes import stem, write_nifti
@@ -87,25 +87,27 @@ def preprocess_folder(
     listen = progress or silent
     if output is not None:
         files.output_folder(output)
-        (output / MANIFEST_FILE).unlink(missing_ok=True)
     if (root / SELECTION_FILE).is_file():
         return _preprocess_selection(root, output, listen, choice)
     found = survey(root, output, listen)
     chosen, not_chosen = divide(found, choice)
+    _withdraw_manifest(output)
     manifest = Manifest(root, skipped=found.skipped, damaged=found.damaged)
     manifest.not_chosen = [_left(scan, why, root) for scan, why in not_chosen]
     for done, scan in enumerate(chosen, start=1):
-        manifest.series.append(
-            _convert(scan, root, output)
-            if isinstance(scan, SeriesHeaders)
-            else _convert_file(scan, found.folder, root, output)
-        )
+        manifest.series.append(_convert_found(scan, found, root, output))
         listen("series", done, len(chosen))
     if output is not None:
         files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     if not manifest.series:
         raise nothing_there(found, root)
     return manifest
+
+
+def _withdraw_manifest(output: Path | None) -> None:
+    """Remove that of an earlier run, when it is certain that there is something to write."""
+    if output is not None:
+        (output / MANIFEST_FILE).unlink(missing_ok=True)
 
 
 def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
@@ -126,6 +128,7 @@ def _preprocess_selection(root: Path, output: Path | None, listen: Progress, cho
         raise UsageError(f"{root / SELECTION_FILE} has chosen already; name the scan's own folder to choose anew")
     manifest = Manifest(root)
     chosen = find_candidates(root)
+    _withdraw_manifest(output)
     for done, candidate in enumerate(chosen, start=1):
         manifest.series.append(_convert_chosen(candidate, output))
         listen("series", done, len(chosen))
@@ -168,6 +171,12 @@ def file_stem(headers: SeriesHeaders) -> str:
     digest = hashlib.sha256(uids.encode()).hexdigest()[:UID_DIGITS]
     number = "" if headers.number is None else f"{headers.number:03d}_"
     return f"{number}{slug}_{digest}"
+
+
+def _convert_found(scan: SeriesHeaders | Path, found: Survey, root: Path, output: Path | None) -> dict[str, Any]:
+    if isinstance(scan, SeriesHeaders):
+        return _convert(scan, root, output)
+    return _convert_file(scan, found.folder, root, output)
 
 
 def _convert(headers: SeriesHeaders, root: Path, output: Path | None, role: str | None = None) -> dict[str, Any]:

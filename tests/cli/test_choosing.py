@@ -159,6 +159,13 @@ def test_a_choice_of_nothing_names_what_is_there(study, tmp_path, options):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_choice_of_nothing_leaves_an_earlier_run_as_it_was(study, tmp_path):
+    run(study, "--modality", "CT", "-o", tmp_path, code=3)
+    before = (tmp_path / "manifest.json").read_bytes()
+    run(study, "--modality", "MR", "-o", tmp_path, code=2)
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
 def test_one_uid_of_two_that_is_not_there_is_told(study, tmp_path):
     result = run(study, "--series-uid", chest_study.uid(3), "--series-uid", "1.2.3", "-o", tmp_path, code=2)
     assert "holds no series 1.2.3; it holds" in result.stderr
@@ -321,3 +328,14 @@ def test_volume_files_are_chosen_by_modality_and_name_too(tmp_path):
     run(tmp_path / "in", "--description", "CT", "-o", tmp_path / "ct")
     assert [entry["description"] for entry in manifest(tmp_path / "ct")["series"]] == ["ct"]
     assert accounted(tmp_path / "ct") == {path.name for path in (tmp_path / "in").iterdir()}
+
+
+def test_a_volume_file_in_an_archive_is_told_to_be_unpacked(tmp_path):
+    write_volumes(tmp_path / "in")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as target:
+        target.write(tmp_path / "in" / "ct.nii.gz", "scans/ct.nii.gz")
+    result = run(tmp_path / "a.zip", "-o", tmp_path / "out", code=1)
+    assert "ct.nii.gz: a volume file inside an archive is not read; unpack it and name it" in result.stderr
+    (skipped,) = manifest(tmp_path / "out")["skipped"]
+    assert (skipped["path"], skipped["reason"]) == ("a.zip/scans/ct.nii.gz", "not_dicom")
+    assert skipped["message"] == "a volume file inside an archive is not read; unpack it and name it"
