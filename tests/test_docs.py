@@ -13,7 +13,7 @@ from medimg.errors import ExitCode, Reason
 from medimg.pipeline import STAGES, read_pipeline
 
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/index.md", "docs/coordinates.md", "docs/output.md"]
-PAGES += ["docs/pipelines.md", "docs/reasons.md", "docs/commands/README.md"]
+PAGES += ["docs/inputs.md", "docs/pipelines.md", "docs/reasons.md", "docs/commands/README.md"]
 
 
 @pytest.fixture(scope="module")

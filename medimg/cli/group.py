@@ -14,7 +14,7 @@ import medimg
 from medimg.cli import console, failures
 
 COMMANDS: dict[str, str] = {
-    "preprocess": "Read every series of a DICOM folder; write NIfTI volumes and a manifest.",
+    "preprocess": "Read every series of a folder or a zip archive; write NIfTI volumes and a manifest.",
     "infer": "Find nodules in a chest CT or segment a brain tumour in MRI; write a report.",
     "run": "Run any chain of stages that a pipeline.yaml writes.",
     "select": "Choose which scans of a folder a pipeline takes (one stage).",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option, pipeline_option
+from medimg.cli.options import VolumeArgument, engine_options, output_option, pipeline_option, series_uid_option
 
 if TYPE_CHECKING:
     from medimg.stages.case import Case
@@ -27,15 +27,17 @@ Examples:
     type=VolumeArgument(),
     required=True,
     multiple=True,
-    help="A volume file, a DICOM folder, a case folder or a medimg preprocess folder; role=PATH names an MR contrast "
-    "(t1n, t1c, t2w, t2f).",
+    help="A volume file, a DICOM folder, zip archive or DICOMDIR, a case folder or a medimg preprocess folder; "
+    "role=PATH names an MR contrast (t1n, t1c, t2w, t2f).",
 )
 @pipeline_option
+@series_uid_option
 @output_option
 @engine_options
 def command(
     volumes: tuple[tuple[str | None, Path], ...],
     pipeline_name: str | None,
+    series_uids: tuple[str, ...],
     output: Path,
     device: str,
     precision: str,
@@ -53,7 +55,14 @@ def command(
 
     pipeline = load_pipeline(pipeline_name) if pipeline_name else None
     with progress_bars() as progress:
-        case = run_chain(volumes, output, pipeline, engine=Engine(device, precision, threads), progress=progress)
+        case = run_chain(
+            volumes,
+            output,
+            pipeline,
+            engine=Engine(device, precision, threads),
+            progress=progress,
+            series_uids=series_uids,
+        )
     say_result(case, output)
 
 

@@ -18,6 +18,28 @@ pipeline_option = click.option(
 )
 
 
+series_uid_option = click.option(
+    "--series-uid", "series_uids", multiple=True, metavar="UID", help="Only this series; may be given several times."
+)
+
+
+def choice_options(command: Command) -> Command:
+    """--series-uid, --modality and --description."""
+    for option in (
+        click.option(
+            "--description",
+            "descriptions",
+            multiple=True,
+            metavar="PATTERN",
+            help="Only descriptions that match, as a shell matches file names ('*chest*'), in upper or lower case.",
+        ),
+        click.option("--modality", "modalities", multiple=True, metavar="CT", help="Only this modality."),
+        series_uid_option,
+    ):
+        command = option(command)
+    return command
+
+
 def engine_options(command: Command) -> Command:
     """--device, --precision and --threads."""
     for option in (

@@ -9,9 +9,10 @@ import click
 
 from medimg.cli.console import print_table, progress_bars
 from medimg.cli.imports import quick_imports
-from medimg.cli.options import output_option
+from medimg.cli.options import choice_options
 
 if TYPE_CHECKING:
+    from medimg.stages.choose import Choice
     from medimg.stages.preprocess import Manifest
 
 COLUMNS = ("status", "modality", "series", "volumes", "excluded", "what")
@@ -21,31 +22,96 @@ COLUMNS = ("status", "modality", "series", "volumes", "excluded", "what")
     epilog="""\b
 Examples:
   medimg preprocess dicom_folder/ -o preprocessed
-  medimg preprocess /media/cdrom -o preprocessed
+  medimg preprocess export.zip -o preprocessed
+  medimg preprocess export.zip --list
+  medimg preprocess /media/cdrom --modality CT --description '*thorax*' -o preprocessed
   medimg infer --volume preprocessed/003_Chest_1a2b3c4d.nii.gz -o out
 
-Exit codes: 0 every series became volumes, 1 no DICOM image there, 2 the command line is wrong,
-3 some series were rejected, or files that were meant to be DICOM are damaged (manifest.json says which, and why).
+Exit codes: 0 every series became volumes, 1 no scan there, 2 the command line is wrong, or nothing there was asked
+for, 3 some series were rejected, or files that were meant to be DICOM are damaged (manifest.json says which, and why).
 """
 )
-@click.argument("dicom_dir", type=click.Path(exists=True, path_type=Path))
-@output_option
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the results.")
+@choice_options
+@click.option("--list", "list_only", is_flag=True, help="Show what is there, from headers alone; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check headers and say what would be written; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --list or --dry-run: print JSON. It names the patient.")
 @click.pass_context
-def command(context: click.Context, dicom_dir: Path, output: Path) -> None:
-    """Read every series under DICOM_DIR; write NIfTI volumes (CT in HU), sidecars and manifest.json.
+def command(
+    context: click.Context,
+    path: Path,
+    output: Path | None,
+    series_uids: tuple[str, ...],
+    modalities: tuple[str, ...],
+    descriptions: tuple[str, ...],
+    list_only: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Read every series under PATH; write NIfTI volumes (CT in HU), sidecars and manifest.json.
 
-    Names and extensions of the files mean nothing; folders are searched recursively. Every file ends in a volume
-    or in the manifest with a reason: a series with a missing slice is rejected, never closed up.
+    PATH is a folder, a zip archive, a DICOMDIR or one file. Names and extensions of DICOM files mean nothing; folders
+    and archives are searched recursively. Other volume files (NIfTI, MetaImage, NRRD, ANALYZE with an orientation)
+    are read as well; 4-D ones become several volumes. Every file ends in a volume or in the manifest with a reason:
+    a series with a missing slice is rejected, never closed up.
+
+    --series-uid, --modality and --description choose what is read, each may be given several times, and all that are
+    given must hold; the rest stands in the manifest as not chosen.
     """
     with quick_imports():
+        from medimg.stages.choose import Choice
+
+    choice = Choice(series_uids, modalities, descriptions)
+    _check(output, list_only, dry_run, as_json)
+    if list_only:
+        _list(path, choice, as_json)
+        return
+    if dry_run:
+        output = None
+    _preprocess(context, path, output, choice, as_json)
+
+
+def _check(output: Path | None, list_only: bool, dry_run: bool, as_json: bool) -> None:
+    """Raise UsageError for options that do not go together."""
+    if list_only and dry_run:
+        raise click.UsageError("--list and --dry-run are two questions; ask one")
+    if as_json and not (list_only or dry_run):
+        raise click.UsageError("--json goes with --list or --dry-run; manifest.json is JSON already")
+    if output is None and not (list_only or dry_run):
+        raise click.UsageError("Missing option '-o' / '--output'")
+
+
+def _list(path: Path, choice: Choice, as_json: bool) -> None:
+    from medimg.files import json_text
+    from medimg.stages.listing import list_folder, table
+
+    with progress_bars() as progress:
+        document = list_folder(path, choice, progress)
+    if as_json:
+        click.echo(json_text(document), nl=False)
+        return
+    print_table(*table(document))
+    if document["not_chosen"]:
+        click.echo(f"{document['not_chosen']} others were not asked for")
+    if document["skipped"]:
+        click.echo(f"{len(document['skipped'])} other files are no scans")
+
+
+def _preprocess(context: click.Context, path: Path, output: Path | None, choice: Choice, as_json: bool) -> None:
+    with quick_imports():
         from medimg.errors import ExitCode
+        from medimg.files import json_text
         from medimg.stages.candidates import MANIFEST_FILE
         from medimg.stages.preprocess import preprocess_folder
 
     with progress_bars() as progress:
-        manifest = preprocess_folder(dicom_dir, output, progress)
-    _show(manifest)
-    click.echo(str(output / MANIFEST_FILE))
+        manifest = preprocess_folder(path, output, progress, choice)
+    if as_json:
+        click.echo(json_text(manifest.to_dict()), nl=False)
+    else:
+        _show(manifest)
+        click.echo(str(output / MANIFEST_FILE) if output is not None else "nothing was written; pixels were not read")
     if manifest.rejected or manifest.damaged:
         context.exit(ExitCode.SOME_FAILED)
 
@@ -53,6 +119,8 @@ def command(context: click.Context, dicom_dir: Path, output: Path) -> None:
 def _show(manifest: Manifest) -> None:
     """One row a series, and how many files belong to none."""
     print_table(COLUMNS, [_row(entry) for entry in manifest.series])
+    if manifest.not_chosen:
+        click.echo(f"{len(manifest.not_chosen)} others were not asked for; the manifest names them")
     if manifest.skipped:
         click.echo(f"{len(manifest.skipped)} other files skipped; the manifest says why")
     if manifest.damaged:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option
+from medimg.cli.options import VolumeArgument, engine_options, output_option, series_uid_option
 
 
 @click.command(
@@ -18,11 +18,13 @@ Examples:
 )
 @click.argument("pipeline_name", metavar="PIPELINE")
 @click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
+@series_uid_option
 @output_option
 @engine_options
 def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
+    series_uids: tuple[str, ...],
     output: Path,
     device: str,
     precision: str,
@@ -41,5 +43,12 @@ def command(
 
     pipeline = load_pipeline(pipeline_name)
     with progress_bars() as progress:
-        case = run_chain(volumes, output, pipeline, engine=Engine(device, precision, threads), progress=progress)
+        case = run_chain(
+            volumes,
+            output,
+            pipeline,
+            engine=Engine(device, precision, threads),
+            progress=progress,
+            series_uids=series_uids,
+        )
     say_result(case, output)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from medimg.dicom import fields
+from medimg.dicom.archive import is_archive, is_within, members, open_file
 from medimg.dicom.frames import frames_of
 from medimg.dicom.header import FRAME_KEYWORDS, ORDER_MARKS, VALUE_MARKS, Frame, is_image
 from medimg.dicom.mosaic import MOSAIC_TAGS
-from medimg.dicom.parse import Header, mapped, quiet, read_header
+from medimg.dicom.parse import HEAD_BYTES, Header, looks_like_dicom, mapped, quiet, read_header, wanted
 from medimg.errors import InputError, Reason
 from medimg.progress import Progress, silent
 
@@ -60,19 +62,23 @@ HEADER_KEYWORDS = FRAME_KEYWORDS + VALUE_MARKS + ORDER_MARKS + SERIES_KEYWORDS +
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """Names that promise DICOM; a file without one may be anything."""
 
-HEADER_TAGS = {
-    int(tag): tag
-    for tag in sorted({fields.tag_of("SpecificCharacterSet"), *map(fields.tag_of, HEADER_KEYWORDS), *MOSAIC_TAGS})
-}
-"""All that is read of a header, as `read_header` wants it."""
+TOLD = (Reason.UNREADABLE, Reason.TOO_LARGE)
+"""Reasons that need a word more: a password, a permission, a limit."""
+
+MAX_NESTED = 4096
+"""Archives of one level that are searched when they lie in others: an export of one archive a study has fewer."""
+
+HEADER_TAGS = wanted([*map(fields.tag_of, HEADER_KEYWORDS), *MOSAIC_TAGS])
+"""All that is read of a header."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that belongs to no series, and why."""
+    """A file that belongs to no series, and why. message: more about it, where there is more to say."""
 
     path: Path
     reason: Reason
+    message: str = ""
 
 
 @dataclass
@@ -109,20 +115,62 @@ class Discovery:
 def _was_dicom(skip: Skipped) -> bool:
     """Its content says DICOM and cannot be read, or its name says so and its content does not."""
     if skip.reason is Reason.UNREADABLE:
-        return skip.path.is_file()
-    return skip.reason is Reason.NOT_DICOM and skip.path.suffix.lower() in DICOM_SUFFIXES
+        return not skip.path.is_dir()
+    # macOS puts a twin ._NAME beside every file it copies or packs, which holds no data of it
+    twin = skip.path.name.startswith("._")
+    return skip.reason is Reason.NOT_DICOM and skip.path.suffix.lower() in DICOM_SUFFIXES and not twin
 
 
 def discover(root: Path, progress: Progress = silent) -> Discovery:
-    """Read the headers of every file under `root` (a folder, searched recursively, or one file).
+    """Read the headers of every file under `root`: a folder (searched recursively), a zip archive or one file.
 
-    Names and extensions mean nothing; links are followed once; pixels are not read. Never raises for
-    a single file. Raises InputError (unreadable) when the root cannot be listed.
+    Names and extensions mean nothing; links are followed once; zip archives are searched too; a DICOMDIR stands for
+    the medium it lies on; pixels are not read. Never raises for a single file. Raises InputError (unreadable) when
+    the root cannot be listed.
     """
+    root = medium_of(root)
     found = Discovery(root)
-    folder = root.parent if root.is_file() else root
     by_uid: dict[tuple[str, str], SeriesHeaders] = {}
-    paths = list(_regular_files(root, found.skipped))
+    archives = _read_headers(list(_regular_files(root, found.skipped)), found, by_uid, progress)
+    while archives:
+        archives = _read_headers(_members_of(archives, found.skipped), found, by_uid, progress)
+    found.series = list(by_uid.values())
+    return found
+
+
+def medium_of(root: Path) -> Path:
+    """The folder a DICOMDIR lies in when `root` is one (whatever its name), else `root` itself."""
+    head = _head(root)
+    return root.parent if looks_like_dicom(head) and MediaStorageDirectoryStorage.encode() in head else root
+
+
+def search_folder(root: Path) -> Path:
+    """What must be searched to find a series of `root` whole again: a folder or an archive; a file's own folder."""
+    return root if root.is_dir() or is_archive(root) else root.parent
+
+
+def is_dicom_or_archive(path: Path) -> bool:
+    """True for a file that begins like DICOM and for a zip archive; False for anything else, and a folder."""
+    return looks_like_dicom(_head(path)) or is_archive(path)
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none of a folder, of a pipe (which would wait), or of one that cannot be read."""
+    if not path.is_file():
+        return b""
+    try:
+        with open_file(path) as stream:
+            return stream.read(HEAD_BYTES)
+    except (OSError, InputError):
+        return b""
+
+
+def _read_headers(
+    paths: Sequence[Path], found: Discovery, by_uid: dict[tuple[str, str], SeriesHeaders], progress: Progress
+) -> list[Path]:
+    """Put the files' frames into their series, and what belongs to none into `found.skipped`; archives among them."""
+    folder = search_folder(found.root)
+    archives = []
     with quiet():
         for done, path in enumerate(paths, start=1):
             try:
@@ -130,10 +178,34 @@ def discover(root: Path, progress: Progress = silent) -> Discovery:
                 with mapped(path):
                     _add(path, header, folder, by_uid)
             except InputError as error:
-                found.skipped.append(Skipped(path, error.reason))
+                if error.reason is Reason.NOT_DICOM and is_archive(path):
+                    archives.append(path)
+                else:
+                    found.skipped.append(_skipped(path, error))
             progress("headers", done, len(paths))
-    found.series = list(by_uid.values())
-    return found
+    return archives
+
+
+def _members_of(archives: Sequence[Path], skipped: list[Skipped]) -> list[Path]:
+    """Every file in the archives; an archive that cannot be read, or holds nothing, is put into `skipped`."""
+    paths: list[Path] = []
+    for number, archive in enumerate(archives):
+        try:
+            if number >= MAX_NESTED and is_within(archive):
+                raise InputError(Reason.TOO_LARGE, f"{archive}: one of {len(archives):,} archives in archives")
+            inside = members(archive)
+            if not inside:
+                skipped.append(Skipped(archive, Reason.NOT_DICOM, "an archive without files"))
+            paths += inside
+        except InputError as error:
+            skipped.append(_skipped(archive, error))
+    return paths
+
+
+def _skipped(path: Path, error: InputError) -> Skipped:
+    """With the message where a person can do something about the file; without the path, which stands beside it."""
+    message = str(error).removeprefix(str(path)).lstrip(": ") if error.reason in TOLD else ""
+    return Skipped(path, error.reason, message)
 
 
 def _regular_files(root: Path, skipped: list[Skipped]) -> Iterator[Path]:

@@ -7,7 +7,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +24,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from medimg.dicom import fields
+from medimg.dicom.archive import open_file
 from medimg.dicom.scan import FIRST_BYTES, scan
 from medimg.errors import InputError, Reason
 
@@ -96,7 +98,12 @@ class Header:
 
 
 Tags = Mapping[int, BaseTag]
-"""What to read of a header: each tag, and the same tag as pydicom's."""
+"""What to read of a header: each tag, and the same tag as pydicom's. Made by `wanted`."""
+
+
+def wanted(tags: Iterable[int]) -> Tags:
+    """The tags as `read_header` takes them, with the character set that their text is decoded by."""
+    return {int(tag): BaseTag(tag) for tag in sorted({fields.tag_of("SpecificCharacterSet"), *tags})}
 
 
 @contextlib.contextmanager
@@ -126,7 +133,7 @@ def read_header(path: Path, tags: Tags) -> Header:
 
     Raises InputError: not_dicom, unreadable, too_large (inflating).
     """
-    with mapped(path), path.open("rb") as stream:
+    with mapped(path), open_file(path) as stream:
         head = stream.read(FIRST_BYTES)
         if not looks_like_dicom(head):
             raise InputError(Reason.NOT_DICOM, f"{path} is not a DICOM file", [path])
@@ -137,7 +144,7 @@ def read_header(path: Path, tags: Tags) -> Header:
 
 def open_content(path: Path, deflated: bool) -> BinaryIO:
     """The bytes that PixelBlock offsets refer to, as a stream."""
-    stream = path.open("rb")
+    stream = open_file(path)
     if not deflated:
         return stream
     with stream:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg.dicom.decode import PixelReader
+from medimg.dicom.decode import PixelReader, check_syntax
 from medimg.dicom.discover import SeriesHeaders
-from medimg.dicom.group import Part, parts_of
+from medimg.dicom.group import Identical, Part, parts_of
 from medimg.dicom.header import Frame
 from medimg.dicom.parse import quiet
 from medimg.dicom.place import Stack, place
-from medimg.dicom.voxels import assemble, scaling
+from medimg.dicom.voxels import assemble, check_rescale, scaling
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
 
@@ -52,6 +52,7 @@ class SeriesResult:
     """What became of one series. `rejection` is set when any of its images that should be a volume is not one.
 
     unused: sound files of a rejected series, which are in no volume because others are damaged or missing.
+    undecided: whether some of its images are copies of others stands in pixels that were not read.
     """
 
     study_uid: str
@@ -62,6 +63,33 @@ class SeriesResult:
     excluded: list[tuple[Path, Reason]] = field(default_factory=list)
     rejection: InputError | None = None
     unused: list[Path] = field(default_factory=list)
+    undecided: bool = False
+
+
+def outline_series(headers: SeriesHeaders) -> SeriesResult:
+    """As `read_series`, told by the headers alone: volumes have their grid and no digest, and every voxel is 0.
+
+    No pixel is read and no memory taken for them. What only pixels can tell (damage, an empty volume) may still
+    reject the series; where it matters whether images of one place are copies, the result is `undecided`.
+    """
+    compared: list[bool] = []
+
+    def different(a: Frame, b: Frame) -> bool:
+        compared.append(_same_scale(a, b))
+        return False
+
+    result = _series(headers, None, different)
+    if not any(compared):
+        return result
+    copies = _series(headers, None, _same_scale)
+    if _outcome(copies) == _outcome(result):
+        return result
+    copies.undecided = True
+    return copies
+
+
+def _outcome(result: SeriesResult) -> Reason | None:
+    return result.rejection.reason if result.rejection is not None else None
 
 
 def read_series(headers: SeriesHeaders) -> SeriesResult:
@@ -71,12 +99,17 @@ def read_series(headers: SeriesHeaders) -> SeriesResult:
     orientations, echoes, phases or time points (`source.headers["split"]` says which). Every file ends in a
     volume's `source.files`, in `excluded`, in `rejection.files`, or in `unused`.
     """
-    result = SeriesResult(headers.study_uid, headers.series_uid, headers.modality, headers.description)
     reader = PixelReader()
+    return _series(headers, reader, lambda a, b: _identical(a, b, reader))
+
+
+def _series(headers: SeriesHeaders, reader: PixelReader | None, identical: Identical) -> SeriesResult:
+    """Without a reader, no pixel is read."""
+    result = SeriesResult(headers.study_uid, headers.series_uid, headers.modality, headers.description)
     with quiet():
         sound = _sound_frames(headers.frames, result)
         if result.rejection is None:
-            parts = _parts(sound, reader, result)
+            parts = _parts(sound, identical, result)
             for part in parts:
                 _read_part(part, headers, reader, result)
             _note_mixed_orientation(parts, result)
@@ -105,11 +138,11 @@ def _size(frame: Frame) -> tuple[int, int]:
     return (frame.rows, frame.columns)
 
 
-def _parts(frames: list[Frame], reader: PixelReader, result: SeriesResult) -> list[Part]:
+def _parts(frames: list[Frame], identical: Identical, result: SeriesResult) -> list[Part]:
     if not frames:
         return []
     try:
-        parts = parts_of(frames, lambda a, b: _identical(a, b, reader))
+        parts = parts_of(frames, identical)
     except InputError as error:
         result.rejection = error
         return []
@@ -120,14 +153,17 @@ def _parts(frames: list[Frame], reader: PixelReader, result: SeriesResult) -> li
 
 
 def _identical(a: Frame, b: Frame, reader: PixelReader) -> bool:
-    same_scale = scaling(a) == scaling(b) and a.padding == b.padding
-    return same_scale and bool(np.array_equal(reader.words(a), reader.words(b)))
+    return _same_scale(a, b) and bool(np.array_equal(reader.words(a), reader.words(b)))
 
 
-def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: SeriesResult) -> None:
+def _same_scale(a: Frame, b: Frame) -> bool:
+    return scaling(a) == scaling(b) and a.padding == b.padding
+
+
+def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader | None, result: SeriesResult) -> None:
     try:
         stack = place(part.frames)
-        array, sha256 = _voxels(stack, headers.modality, reader)
+        array, sha256 = _grid(stack, headers.modality) if reader is None else _voxels(stack, headers.modality, reader)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
@@ -172,6 +208,15 @@ def _voxels(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[A
         paths = [frame.path for frame in stack.frames]
         detail = f"{len(paths)} slices do not fit into this machine's memory"
         raise InputError(Reason.TOO_LARGE, detail, paths) from error
+
+
+def _grid(stack: Stack, modality: str) -> tuple[NDArray[Any], None]:
+    """Zeros (I, J, K) that take no memory, for voxels that were not read. Raises InputError as the headers tell."""
+    check_rescale(stack.frames, modality)
+    for frame in stack.frames:
+        check_syntax(frame)
+    first = stack.frames[0]
+    return np.broadcast_to(np.int16(0), (first.columns, first.rows, len(stack.frames))), None
 
 
 def _exclude(result: SeriesResult, path: Path, reason: Reason) -> None:

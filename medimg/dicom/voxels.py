@@ -33,7 +33,7 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[
     empty_volume.
     """
     frames = stack.frames
-    _check_rescale(frames, modality)
+    check_rescale(frames, modality)
     dtype = np.int16 if all(_is_integral(frame) for frame in frames) else np.float32
     reader.expect(frames)
     slices: NDArray[Any] = np.empty((len(frames), frames[0].rows, frames[0].columns), dtype)
@@ -84,7 +84,8 @@ def scaling(frame: Frame) -> tuple[float, float]:
     return (1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0)
 
 
-def _check_rescale(frames: tuple[Frame, ...], modality: str) -> None:
+def check_rescale(frames: tuple[Frame, ...], modality: str) -> None:
+    """Raise InputError no_rescale for a CT without Hounsfield units, and for a rescaling that gives no values."""
     bare = [frame for frame in frames if frame.intercept is None and not frame.format.signed]
     if modality == "CT" and bare:
         detail = f"{bare[0].path.name}: a CT without Rescale Intercept has no Hounsfield units"

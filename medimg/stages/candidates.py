@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from medimg import volumes
-from medimg.dicom.discover import SeriesHeaders, discover
+from medimg.dicom.discover import SeriesHeaders, discover, is_dicom_or_archive, medium_of
 from medimg.dicom.series import read_series
 from medimg.errors import InputError, Reason, UsageError
 from medimg.progress import Progress, silent
 from medimg.results import MANIFEST_SCHEMA
-from medimg.stages.roles import has_air, role_of_description, role_of_name
+from medimg.stages.identify import identified
+from medimg.stages.roles import role_of_description, role_of_name
+from medimg.stages.volume_files import is_scan_file
 from medimg.study import MR_ROLE_ALIASES, Volume
 
 SELECTION_FILE = "selection.json"
@@ -53,14 +55,15 @@ class Candidate:
 
 
 def find_candidates(path: Path, role: str | None = None, progress: Progress = silent) -> list[Candidate]:
-    """Every candidate in a volume file, a case folder, a `medimg preprocess` folder or a DICOM folder.
+    """Every candidate in a volume file, a case folder, a `medimg preprocess` folder, a DICOM folder, file or archive.
 
     Raises InputError when a file is not a sound volume or a folder holds nothing to read, UsageError when `role`
     is given to a folder that holds several scans.
     """
-    if path.is_file():
+    path = medium_of(path)
+    if path.is_file() and (volumes.is_volume_file(path) or not is_dicom_or_archive(path)):
         return [_from_file(path, role)]
-    found = _from_folder(path, progress)
+    found = _from_dicom(path, progress) if path.is_file() else _from_folder(path, progress)
     if role is None:
         return found
     if len(found) > 1:
@@ -84,14 +87,8 @@ def _from_folder(path: Path, progress: Progress) -> list[Candidate]:
         return _from_selection(path, progress)
     if (path / MANIFEST_FILE).is_file():
         return _from_manifest(path)
-    volumes = sorted(entry for entry in path.iterdir() if _is_scan_file(entry))
+    volumes = sorted(entry for entry in path.iterdir() if is_scan_file(entry))
     return _from_case_folder(path, volumes) if volumes else _from_dicom(path, progress)
-
-
-def _is_scan_file(path: Path) -> bool:
-    """A volume file; not a hidden one (macOS leaves ._twins), nor the .img half of a pair (PACS also name DICOM so)."""
-    hidden = path.name.startswith(".")
-    return path.is_file() and not hidden and path.suffix.lower() != ".img" and volumes.is_volume_file(path)
 
 
 def _from_file(path: Path, role: str | None) -> Candidate:
@@ -102,11 +99,7 @@ def _from_file(path: Path, role: str | None) -> Candidate:
             "for DICOM name the folder that holds the series",
             [path],
         )
-    sidecar = _read_sidecar(path)
-    volume = _identified(volumes.read_volume(path), sidecar)
-    stated = role or sidecar.get("role")
-    told = stated or role_of_name(volumes.stem(path)) or role_of_description(volume.description)
-    volume = replace(volume, modality=volume.modality or _modality(volume, stated, told))
+    volume, told = identified(volumes.read_volume(path), role)
     return Candidate(
         path=path,
         description=volume.description,
@@ -126,38 +119,6 @@ def _contradiction(path: Path, role: str | None) -> tuple[str, ...]:
     if role is None or named is None or named == role:
         return ()
     return (f"{path.name} was given as {role}, but its name says {named}",)
-
-
-def _modality(volume: Volume, stated: str | None, told: str | None) -> str | None:
-    """A role the user stated says most, then air in HU, then a name that ends like an MR role."""
-    roles = MR_ROLE_ALIASES.values()
-    if stated in roles:
-        return "MR"
-    if has_air(volume):
-        return "CT"
-    return "MR" if told in roles else None
-
-
-def _read_sidecar(path: Path) -> dict[str, Any]:
-    """The JSON beside a volume, as `medimg preprocess` and BIDS write it; {} where there is none to be read."""
-    try:
-        document = json.loads(path.with_name(volumes.stem(path) + ".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _identified(volume: Volume, sidecar: dict[str, Any]) -> Volume:
-    """The volume with what its sidecar knows of modality, description, identity and acquisition."""
-    keys = ("study_uid", "series_uid", "frame_of_reference_uid")
-    origin = sidecar["source"] if isinstance(sidecar.get("source"), dict) else sidecar
-    known: dict[str, Any] = {key: origin[key] for key in keys if isinstance(origin.get(key), str)}
-    if isinstance(origin.get("headers"), dict):
-        known["headers"] = origin["headers"]
-    # BIDS sidecars say Modality and SeriesDescription
-    modality = sidecar.get("modality") or sidecar.get("Modality")
-    description = sidecar.get("description") or sidecar.get("SeriesDescription") or volume.description
-    return replace(volume, source=replace(volume.source, **known), modality=modality, description=str(description))
 
 
 def _from_files(paths: Sequence[Path], roles: Sequence[str | None]) -> list[Candidate]:
@@ -242,12 +203,13 @@ def _from_selection(folder: Path, progress: Progress) -> list[Candidate]:
 def _from_dicom(folder: Path, progress: Progress) -> list[Candidate]:
     discovery = discover(folder, progress)
     if not discovery.series:
+        told = next((f" ({skip.path.name}: {skip.message})" for skip in discovery.skipped if skip.message), "")
         raise InputError(
             Reason.NOT_DICOM,
-            f"{folder} holds neither DICOM series nor volume files; name the folder of a scan",
+            f"{folder} holds neither DICOM series nor volume files{told}; name the folder of a scan",
             [folder],
         )
-    return [_from_series(folder, series, _damage(discovery.damaged)) for series in discovery.series]
+    return [_from_series(series, _damage(discovery.damaged)) for series in discovery.series]
 
 
 def _damage(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -259,7 +221,7 @@ def _damage(paths: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def _from_series(folder: Path, series: SeriesHeaders, warnings: tuple[str, ...]) -> Candidate:
+def _from_series(series: SeriesHeaders, warnings: tuple[str, ...]) -> Candidate:
     def read() -> list[Volume]:
         result = read_series(series)
         # what is left of a series that is not whole is no scan to search
@@ -268,7 +230,7 @@ def _from_series(folder: Path, series: SeriesHeaders, warnings: tuple[str, ...])
         return result.volumes
 
     return Candidate(
-        path=folder,
+        path=series.root,
         description=series.description,
         modality=series.modality,
         role=role_of_description(series.description) if series.modality == "MR" else None,

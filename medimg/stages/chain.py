@@ -15,7 +15,8 @@ from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
 from medimg.stages.render import render
-from medimg.stages.select import Selection, read_chosen, select
+from medimg.stages.select import read_chosen, select
+from medimg.stages.selection import Selection
 
 Inputs = Sequence[tuple[str | None, Path]]
 
@@ -27,17 +28,19 @@ def run_chain(
     *,
     engine: Engine | None = None,
     progress: Progress = silent,
+    series_uids: Sequence[str] = (),
 ) -> Case:
     """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
 
-    Without `pipeline` the installed one that fits is chosen. A chain always selects and reads; what it does after
+    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take.
+    A chain always selects and reads; what it does after
     that is what its `stages` say. Raises the errors of its stages; OutputError before anything is computed when
     `output` cannot be written.
     """
     files.output_folder(output)
     clock = Clock()
     with clock.time("select"):
-        selection = select(inputs, pipeline, progress)
+        selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
         case = open_case(selection, clock)
     withdraw_report(output)
@@ -55,7 +58,7 @@ def run_chain(
 
 def open_case(selection: Selection, clock: Clock) -> Case:
     """Read what was selected into a case with an empty report."""
-    volumes = read_chosen(selection)
+    selection, volumes = read_chosen(selection)
     report = Report(
         pipeline=selection.pipeline.identity,
         inputs=[describe_input(role, volume) for role, volume in volumes.items()],

@@ -54,7 +54,7 @@ def _volume(folder: Path, entry: dict[str, Any]) -> Volume:
         message = f"{folder / 'report.json'} was made from {path}, which is gone; bring it back or infer again"
         raise InputError(Reason.NOT_A_REGULAR_FILE, message, [path])
     series_uid = entry.get("series_uid")
-    found = [c for c in find_candidates(path) if path.is_file() or series_uid in (None, c.series_uid)]
+    found = [c for c in find_candidates(path) if c.headers is None or series_uid in (None, c.series_uid)]
     if not found:
         raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} no longer holds series {series_uid}; infer again", [path])
     for volume in (volume for candidate in found for volume in candidate.read()):

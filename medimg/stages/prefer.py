@@ -1,42 +1,58 @@
-"""Which of several scans a pipeline takes: a documented rule each, told in words in the report."""
+"""Which of several scans a pipeline takes: a documented rule each, and in words why each other one was not taken."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from medimg.dicom.discover import SeriesHeaders
-from medimg.dicom.header import Frame
 from medimg.errors import PipelineError
 from medimg.stages.candidates import Candidate
-from medimg.study import Volume
-
-AXIAL_COSINE = 0.9
-"""A slice normal within about 25 degrees of the body's long axis counts as axial (tilted gantries do)."""
+from medimg.stages.facts import Facts, facts_of
 
 MIN_CHEST_SLICES = 20
 """Fewer images than this are a localizer or a bolus-tracking series, not a chest."""
 
-NEARLY_ISOTROPIC_MM = 0.5
-"""Spacings that differ by less show every plane alike."""
+THICKNESS_STEP_MM = 0.1
+"""Slices whose thickness differs by less are equal."""
 
-SPACING_STEP_MM = 0.1
-"""Slice spacings closer than this are equal."""
 
-SHARP_KERNEL = re.compile(r"lung|sharp|bone|edge|\b[bhi][5-9]\d|\bbr?[5-9]\d|\bfc5\d|\byc\b|\be\b", re.IGNORECASE)
-"""Reconstruction kernels that raise noise: vendors' names for lung, bone and edge (Siemens B50f-B90f, Toshiba FC5x)."""
+@dataclass(frozen=True)
+class Criterion:
+    """One step of a rule. key: smaller is better. words: how the first of two scans falls behind the second.
+
+    required: a scan that fails it (its key is not False) is never taken in place of one that was refused.
+    """
+
+    key: Callable[[Facts], Any]
+    words: Callable[[Facts, Facts], str]
+    required: bool = False
 
 
 @dataclass(frozen=True)
 class Preference:
-    """`key` sorts candidates best first; equal keys are ambiguous. `words` says the rule to a reader."""
+    """Criteria, the weightiest first; scans equal in all are ambiguous. `words` says the rule to a reader."""
 
     words: str
-    key: Callable[[Candidate], tuple[Any, ...]]
+    criteria: tuple[Criterion, ...] = ()
+
+    def key(self, candidate: Candidate) -> tuple[Any, ...]:
+        """Sorts candidates best first."""
+        facts = facts_of(candidate)
+        return tuple(criterion.key(facts) for criterion in self.criteria)
+
+    def why_not(self, candidate: Candidate, chosen: Candidate) -> str:
+        """The first criterion by which the candidate falls behind the chosen one, in words."""
+        worse, better = facts_of(candidate), facts_of(chosen)
+        for criterion in self.criteria:
+            if criterion.key(worse) != criterion.key(better):
+                return criterion.words(worse, better)
+        return "alike in everything the rule looks at"
+
+    def shortcomings(self, candidate: Candidate) -> list[str]:
+        """What the candidate lacks of that the rule requires, in words."""
+        facts = facts_of(candidate)
+        return [c.words(facts, facts) for c in self.criteria if c.required and c.key(facts) is not False]
 
 
 def preference(name: str) -> Preference:
@@ -46,65 +62,54 @@ def preference(name: str) -> Preference:
     return PREFERENCES[name]
 
 
-def _thin_axial(candidate: Candidate) -> tuple[Any, ...]:
-    """Key of the rule `thin_axial`; a volume file is judged by its grid alone."""
-    if candidate.headers is not None:
-        return _thin_axial_series(candidate.headers)
-    if candidate.volume is None:
-        return ()
-    return _thin_axial_volume(candidate.volume)
+def _few(worse: Facts, _better: Facts) -> str:
+    if worse.problem is not None:
+        return f"no scan to search: {worse.problem}"
+    return f"{worse.slices} slices are no whole chest"
 
 
-def _thin_axial_volume(volume: Volume) -> tuple[Any, ...]:
-    spacing = volume.spacing_mm
-    along_body = int(np.argmax(np.abs(volume.affine_ras[2, :3]) / spacing))
-    # reconstructed across the body, or so fine that it does not matter
-    axial = spacing[along_body] >= spacing.max() - NEARLY_ISOTROPIC_MM
-    too_few = volume.shape[along_body] < MIN_CHEST_SLICES
-    return (too_few, not axial, False, _stepped(float(spacing[along_body])), False, 0)
+def _plane(worse: Facts, _better: Facts) -> str:
+    return f"{worse.plane} {'stack' if worse.original else 'reformat'}, not axial"
 
 
-def _thin_axial_series(series: SeriesHeaders) -> tuple[Any, ...]:
-    usable = [frame for frame in series.frames if frame.problem is None]
-    original = bool(usable) and all(frame.image_type[:1] == ("ORIGINAL",) for frame in usable)
-    return (
-        len(usable) < MIN_CHEST_SLICES,
-        not _is_axial(usable),
-        not original,
-        _stepped(_slice_spacing_mm(usable)),
-        bool(SHARP_KERNEL.search(str(series.headers.get("ConvolutionKernel", "")))),
-        series.number if series.number is not None else 0,
-    )
+def _derived(worse: Facts, _better: Facts) -> str:
+    return f"derived ({worse.derivation})" if worse.derivation else "derived"
 
 
-def _is_axial(frames: list[Frame]) -> bool:
-    normals = [_normal(frame) for frame in frames if frame.orientation is not None]
-    return bool(normals) and float(np.median(np.abs(np.array(normals)[:, 2]))) >= AXIAL_COSINE
+def _bone(worse: Facts, better: Facts) -> str:
+    return f"bone kernel ({worse.kernel}) against {better.kernel or 'a softer one'}"
 
 
-def _slice_spacing_mm(frames: list[Frame]) -> float:
-    """Median distance between neighbouring slices along the normal; infinite when there is none."""
-    placed = [frame for frame in frames if frame.orientation is not None and frame.position is not None]
-    if len(placed) < 2:
-        return np.inf
-    normal = _normal(placed[0])
-    depth = np.unique(np.round([float(np.dot(normal, frame.position or ())) for frame in placed], 2))
-    return float(np.median(np.diff(depth))) if len(depth) > 1 else np.inf
+def _thick(worse: Facts, better: Facts) -> str:
+    return f"{worse.thickness_mm:.4g} mm slices against {better.thickness_mm:.4g} mm"
 
 
-def _normal(frame: Frame) -> Any:
-    orientation = np.asarray(frame.orientation, dtype=np.float64)
-    return np.cross(orientation[:3], orientation[3:])
+def _sharp(worse: Facts, better: Facts) -> str:
+    return f"sharp kernel ({worse.kernel}) against soft ({better.kernel or 'not said'})"
 
 
-def _stepped(spacing_mm: float) -> float:
-    return spacing_mm if np.isinf(spacing_mm) else round(spacing_mm / SPACING_STEP_MM)
+def _later(worse: Facts, better: Facts) -> str:
+    return f"series {worse.number} after series {better.number}, alike in all else"
 
 
-PREFERENCES = {
-    "only": Preference("being the only one", lambda _: ()),
-    "thin_axial": Preference(
-        "a whole axial stack, original, thinnest slices, soft before sharp kernel, lowest series number", _thin_axial
+THIN_AXIAL = Preference(
+    "a whole axial stack, original, soft or lung kernel, thinnest slices, soft before sharp kernel, "
+    "lowest series number",
+    (
+        Criterion(lambda facts: facts.slices < MIN_CHEST_SLICES, _few, required=True),
+        Criterion(lambda facts: facts.plane != "axial", _plane, required=True),
+        Criterion(lambda facts: not facts.original, _derived, required=True),
+        Criterion(lambda facts: facts.bone, _bone),
+        Criterion(lambda facts: _stepped(facts.thickness_mm), _thick),
+        Criterion(lambda facts: facts.sharp, _sharp),
+        Criterion(lambda facts: facts.number, _later),
     ),
-}
+)
+
+
+def _stepped(thickness_mm: float) -> float:
+    return thickness_mm if thickness_mm == float("inf") else round(thickness_mm / THICKNESS_STEP_MM)
+
+
+PREFERENCES = {"only": Preference("being the only one"), "thin_axial": THIN_AXIAL}
 """Rules a pipeline's select stage can name as `prefer`."""

@@ -12,17 +12,24 @@ from typing import Any
 
 import medimg
 from medimg import files, geometry
-from medimg.dicom.discover import SeriesHeaders, Skipped, discover
-from medimg.dicom.series import SeriesResult, read_series
-from medimg.errors import InputError, Reason
+from medimg.dicom.discover import SeriesHeaders, Skipped
+from medimg.dicom.series import SeriesResult, outline_series, read_series
+from medimg.errors import UsageError
 from medimg.progress import Progress, silent
 from medimg.results import MANIFEST_SCHEMA
 from medimg.stages.candidates import MANIFEST_FILE, SELECTION_FILE, Candidate, find_candidates
+from medimg.stages.choose import EVERYTHING, Choice
+from medimg.stages.identify import role_of_file
 from medimg.stages.roles import role_of_name
+from medimg.stages.survey import Survey, divide, nothing_there, survey
+from medimg.stages.volume_files import file_name, files_of, outline_file, read_file
 from medimg.study import HOUNSFIELD_TYPES, Volume
 from medimg.volumes import stem, write_nifti
 
 SIDECAR_SCHEMA = "medimg.volume/1"
+
+TO_BE_READ = "to be read"
+"""Status of a series whose headers alone do not decide; in a dry run only."""
 
 MAX_SLUG = 40
 """Characters of a series description kept in a file name."""
@@ -35,11 +42,12 @@ UID_DIGITS = 8
 class Manifest:
     """The `medimg.preprocess/1` document: every file under the root is in a series or skipped.
 
-    damaged: those of the skipped files that were meant to be DICOM.
+    damaged: those of the skipped files that were meant to be DICOM. not_chosen: what the user did not ask for.
     """
 
     root: Path
     series: list[dict[str, Any]] = field(default_factory=list)
+    not_chosen: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
 
@@ -50,34 +58,56 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; volume paths are relative to the manifest, source paths to the input root."""
-        skipped = [{"path": relative(skip.path, self.root), "reason": str(skip.reason)} for skip in self.skipped]
-        return {"schema": MANIFEST_SCHEMA, "series": self.series, "skipped": skipped}
+        skipped = [
+            {"path": relative(skip.path, self.root), "reason": str(skip.reason)}
+            | ({"message": skip.message} if skip.message else {})
+            for skip in self.skipped
+        ]
+        return {
+            "schema": MANIFEST_SCHEMA,
+            "series": self.series,
+            "not_chosen": self.not_chosen,
+            "skipped": skipped,
+        }
 
 
-def preprocess_folder(root: Path, output: Path, progress: Progress | None = None) -> Manifest:
-    """Convert every series under `root`; write `<name>.nii.gz`, `<name>.json` and manifest.json into `output`.
+def preprocess_folder(
+    root: Path, output: Path | None, progress: Progress | None = None, choice: Choice = EVERYTHING
+) -> Manifest:
+    """Convert every series and volume file under `root` that was asked for into `output`.
 
+    Writes `<name>.nii.gz`, `<name>.json` and manifest.json. Without `output` nothing is written and no pixel read:
+    the manifest says what headers tell, and the names there would be; its status may be "to be read" too.
     A `root` that `medimg select` left gives what was chosen, and nothing else.
     One series is in memory at a time. The manifest is written whatever happens to single series, and last: a run that
     is stopped leaves none, so that no half of a folder looks whole.
-    Raises OutputError, and InputError (not_dicom) when the folder holds no DICOM image.
+    Raises OutputError, InputError (not_dicom) when there is nothing to convert, UsageError when nothing there was
+    asked for.
     """
     listen = progress or silent
-    files.output_folder(output)
-    (output / MANIFEST_FILE).unlink(missing_ok=True)
+    if output is not None:
+        files.output_folder(output)
     if (root / SELECTION_FILE).is_file():
-        return _preprocess_selection(root, output, listen)
-    discovery = discover(root, listen)
-    manifest = Manifest(root, skipped=discovery.skipped, damaged=discovery.damaged)
-    for done, headers in enumerate(discovery.series, start=1):
-        manifest.series.append(_convert(headers, root, output))
-        listen("series", done, len(discovery.series))
-    files.write_json(output / MANIFEST_FILE, manifest.to_dict())
+        return _preprocess_selection(root, output, listen, choice)
+    found = survey(root, output, listen)
+    chosen, not_chosen = divide(found, choice)
+    _withdraw_manifest(output)
+    manifest = Manifest(root, skipped=found.skipped, damaged=found.damaged)
+    manifest.not_chosen = [_left(scan, why, root) for scan, why in not_chosen]
+    for done, scan in enumerate(chosen, start=1):
+        manifest.series.append(_convert_found(scan, found, root, output))
+        listen("series", done, len(chosen))
+    if output is not None:
+        files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     if not manifest.series:
-        count = len(discovery.skipped)
-        message = f"{root} holds no DICOM image ({count} other files); name a folder that holds the scan's DICOM files"
-        raise InputError(Reason.NOT_DICOM, message, [root])
+        raise nothing_there(found, root)
     return manifest
+
+
+def _withdraw_manifest(output: Path | None) -> None:
+    """Remove that of an earlier run, when it is certain that there is something to write."""
+    if output is not None:
+        (output / MANIFEST_FILE).unlink(missing_ok=True)
 
 
 def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
@@ -88,22 +118,26 @@ def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
     files.output_folder(output)
     manifest = Manifest(output)
     for role, volume in volumes.items():
-        manifest.series.append(_convert_volume(volume, output / f"{role}.nii.gz", role))
+        manifest.series.append(_convert_volume(volume, role, output, role))
     files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     return output / MANIFEST_FILE
 
 
-def _preprocess_selection(root: Path, output: Path, listen: Progress) -> Manifest:
+def _preprocess_selection(root: Path, output: Path | None, listen: Progress, choice: Choice) -> Manifest:
+    if choice != EVERYTHING:
+        raise UsageError(f"{root / SELECTION_FILE} has chosen already; name the scan's own folder to choose anew")
     manifest = Manifest(root)
     chosen = find_candidates(root)
+    _withdraw_manifest(output)
     for done, candidate in enumerate(chosen, start=1):
         manifest.series.append(_convert_chosen(candidate, output))
         listen("series", done, len(chosen))
-    files.write_json(output / MANIFEST_FILE, manifest.to_dict())
+    if output is not None:
+        files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     return manifest
 
 
-def _convert_chosen(candidate: Candidate, output: Path) -> dict[str, Any]:
+def _convert_chosen(candidate: Candidate, output: Path | None) -> dict[str, Any]:
     """A chosen series as `_convert` does it; a chosen volume file is written again with its sidecar."""
     if candidate.headers is not None:
         return _convert(candidate.headers, candidate.path, output, candidate.role)
@@ -111,13 +145,13 @@ def _convert_chosen(candidate: Candidate, output: Path) -> dict[str, Any]:
     name = stem(candidate.path)
     if candidate.role is not None and role_of_name(name) != candidate.role:
         name = f"{name}_{candidate.role}"  # two roles may come from files of one name
-    return _convert_volume(volume, output / f"{name}.nii.gz", candidate.role)
+    return _convert_volume(volume, name, output, candidate.role)
 
 
-def _convert_volume(volume: Volume, path: Path, role: str | None) -> dict[str, Any]:
+def _convert_volume(volume: Volume, name: str, output: Path | None, role: str | None) -> dict[str, Any]:
     """Write a volume that is in memory already; its manifest entry."""
     source = volume.source
-    written = _write(volume, source.path, path, role)
+    written = _write(volume, source.path, output, name, role)
     uids = (source.study_uid or "", source.series_uid or "")
     result = SeriesResult(*uids, modality=volume.modality or "", description=volume.description)
     return _entry(result, [written], source.path)
@@ -139,15 +173,45 @@ def file_stem(headers: SeriesHeaders) -> str:
     return f"{number}{slug}_{digest}"
 
 
-def _convert(headers: SeriesHeaders, root: Path, output: Path, role: str | None = None) -> dict[str, Any]:
+def _convert_found(scan: SeriesHeaders | Path, found: Survey, root: Path, output: Path | None) -> dict[str, Any]:
+    if isinstance(scan, SeriesHeaders):
+        return _convert(scan, root, output)
+    return _convert_file(scan, found.folder, root, output)
+
+
+def _convert(headers: SeriesHeaders, root: Path, output: Path | None, role: str | None = None) -> dict[str, Any]:
     """Read one series, write its volumes and sidecars; its manifest entry."""
-    result = read_series(headers)
-    name_of_series = file_stem(headers)
-    volumes = []
-    for number, volume in enumerate(result.volumes, start=1):
-        name = f"{name_of_series}_{number}" if len(result.volumes) > 1 else name_of_series
-        volumes.append(_write(volume, root, output / f"{name}.nii.gz", role))
+    result = outline_series(headers) if output is None else read_series(headers)
+    return _written(result, file_stem(headers), root, output, role)
+
+
+def _convert_file(path: Path, folder: Path, root: Path, output: Path | None) -> dict[str, Any]:
+    """Read one volume file, write its volumes and sidecars; its manifest entry."""
+    result = outline_file(path) if output is None else read_file(path)
+    return _written(result, file_name(path, folder), root, output, role_of_file(path))
+
+
+def _written(result: SeriesResult, name: str, root: Path, output: Path | None, role: str | None) -> dict[str, Any]:
+    """Write the volumes of a result, numbered when there are several; its manifest entry."""
+    several = len(result.volumes) > 1
+    volumes = [
+        _write(volume, root, output, f"{name}_{number}" if several else name, role)
+        for number, volume in enumerate(result.volumes, start=1)
+    ]
     return _entry(result, volumes, root)
+
+
+def _left(scan: SeriesHeaders | Path, why: str, root: Path) -> dict[str, Any]:
+    """The manifest entry of what was not asked for."""
+    if isinstance(scan, SeriesHeaders):
+        identity = (scan.study_uid, scan.series_uid, scan.modality, scan.description)
+        paths = list(dict.fromkeys(frame.path for frame in scan.frames))
+    else:
+        known = outline_file(scan)
+        identity = (known.study_uid, known.series_uid, known.modality, known.description)
+        paths = list(files_of(scan))
+    words = dict(zip(("study_uid", "series_uid", "modality", "description"), identity, strict=True))
+    return {**words, "why": why, "files": [relative(path, root) for path in paths]}
 
 
 def _entry(result: SeriesResult, volumes: list[dict[str, Any]], root: Path) -> dict[str, Any]:
@@ -157,7 +221,7 @@ def _entry(result: SeriesResult, volumes: list[dict[str, Any]], root: Path) -> d
         "series_uid": result.series_uid,
         "modality": result.modality,
         "description": result.description,
-        "status": "ok" if rejection is None else "rejected",
+        "status": status_of(result),
         "reason": None if rejection is None else str(rejection.reason),
         "message": None if rejection is None else str(rejection),
         "files": [] if rejection is None else [relative(path, root) for path in rejection.files],
@@ -167,17 +231,27 @@ def _entry(result: SeriesResult, volumes: list[dict[str, Any]], root: Path) -> d
     }
 
 
-def _write(volume: Volume, root: Path, path: Path, role: str | None) -> dict[str, Any]:
-    """Write one volume and its sidecar; the manifest's words about it."""
-    sha256 = write_nifti(path, volume.array, volume.affine_ras, description=f"medimg {medimg.__version__}")
+def status_of(result: SeriesResult) -> str:
+    """ "ok" or "rejected"; TO_BE_READ when no pixel was read and pixels decide."""
+    if result.undecided:
+        return TO_BE_READ
+    return "ok" if result.rejection is None else "rejected"
+
+
+def _write(volume: Volume, root: Path, output: Path | None, name: str, role: str | None) -> dict[str, Any]:
+    """Write one volume and its sidecar, unless nothing is to be written; the manifest's words about it."""
     summary = {
-        "path": path.name,
+        "path": f"{name}.nii.gz",
         "shape": list(volume.shape),
         "spacing_mm": [round(float(value), 6) for value in volume.spacing_mm],
         "affine_ras": volume.affine_ras.tolist(),
         "files": len(volume.source.files),
         "resampled": False,
     }
+    if output is None:
+        return summary
+    path = output / f"{name}.nii.gz"
+    sha256 = write_nifti(path, volume.array, volume.affine_ras, description=f"medimg {medimg.__version__}")
     sidecar = _sidecar(volume, {**summary, "role": role, "sha256": sha256}, root)
     files.write_json(path.with_name(stem(path) + ".json"), sidecar)
     return summary

@@ -63,26 +63,34 @@ def checked_affine(path: Path, affine: ArrayLike) -> geometry.Affine:
     return matrix
 
 
-def shape_of_3d(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """The shape without trailing axes of one. Raises InputError time_series or not_3d."""
-    while len(shape) > 3 and shape[-1] == 1:
+def shape_of_volumes(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """(I, J, K, volumes) of a 3-D or 4-D image; more axes must have a length of one.
+
+    Raises InputError time_series for more axes than four, not_3d.
+    """
+    while len(shape) > 4 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) > 3:
-        raise InputError(
-            Reason.TIME_SERIES,
-            f"{path}: {len(shape)}-D image {'x'.join(map(str, shape))} (a time series or several channels); "
-            "split it into 3-D files",
-            [path],
-        )
-    if len(shape) < 3 or min(shape) < MIN_SLICES:
+    if len(shape) > 4:
+        raise time_series(path, shape)
+    if len(shape) < 3 or min(shape[:3]) < MIN_SLICES or min(shape) < 1:
         raise InputError(
             Reason.NOT_3D, f"{path}: {'x'.join(map(str, shape))} is a 2-D image; a 3-D volume is needed", [path]
         )
-    i, j, k = shape
-    return (i, j, k)
+    i, j, k = shape[:3]
+    return (i, j, k, shape[3] if len(shape) == 4 else 1)
 
 
-def check_claim(path: Path, shape: tuple[int, int, int], item_bytes: int) -> None:
+def time_series(path: Path, shape: tuple[int, ...]) -> InputError:
+    """The refusal of an image that is not one volume."""
+    return InputError(
+        Reason.TIME_SERIES,
+        f"{path}: {len(shape)}-D image {'x'.join(map(str, shape))} (a time series or several channels); "
+        "split it into 3-D files",
+        [path],
+    )
+
+
+def check_claim(path: Path, shape: tuple[int, ...], item_bytes: int) -> None:
     """Refuse a header that claims more voxels than any scan has, or than the file can hold."""
     voxels = math.prod(shape)
     if voxels > MAX_VOXELS:

@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 
 from medimg import files, geometry
 from medimg.errors import InputError, Reason
-from medimg.volumes.checks import MAX_VOXELS, checked_affine, shape_of_3d, unreadable
+from medimg.volumes.checks import MAX_VOXELS, checked_affine, shape_of_volumes, unreadable
+from medimg.volumes.opened import Opened
 
 if TYPE_CHECKING:
     import SimpleITK
 
 
-def read_itk(path: Path) -> tuple[NDArray[Any], geometry.Affine, str, tuple[Path, ...]]:
-    """Array (I, J, K), affine to RAS mm, "itk", and the files read. Raises InputError; see `read_volume`."""
+SEPARATE = 1e-6
+"""How far a direction cosine between the axes of space and a further axis (time) may be from zero."""
+
+
+def open_itk(path: Path) -> Opened:
+    """Read and check the header. Raises InputError; see `read_volume`."""
     import SimpleITK as sitk
 
     parts = (path, *_data_files(path))
@@ -27,18 +32,27 @@ def read_itk(path: Path) -> tuple[NDArray[Any], geometry.Affine, str, tuple[Path
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        shape = shape_of_3d(path, tuple(int(n) for n in reader.GetSize()))
-        if reader.GetNumberOfComponents() != 1:
-            raise InputError(Reason.UNSUPPORTED_KIND, f"{path}: colour or vector voxels; convert to scalars", [path])
-        if math.prod(shape) > MAX_VOXELS:
-            raise InputError(Reason.TOO_LARGE, f"{path}: claims {math.prod(shape):,} voxels", [path])
-        image = _without_unit_axes(sitk, reader.Execute())
     except RuntimeError as error:
         raise unreadable(path, error) from error
-    array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
-    if array.dtype.kind == "f":
-        array = array.astype(np.float32, copy=False)
-    return array, checked_affine(path, geometry.swap_ras_lps(_itk_affine_lps(image))), "itk", parts
+    shape = shape_of_volumes(path, tuple(int(n) for n in reader.GetSize()))
+    if reader.GetNumberOfComponents() != 1:
+        raise InputError(Reason.UNSUPPORTED_KIND, f"{path}: colour or vector voxels; convert to scalars", [path])
+    if math.prod(shape) > MAX_VOXELS:
+        raise InputError(Reason.TOO_LARGE, f"{path}: claims {math.prod(shape):,} voxels", [path])
+    affine = checked_affine(path, geometry.swap_ras_lps(_itk_affine_lps(path, reader)))
+    return Opened(path, shape, affine, "itk", parts, lambda: _load(path, reader, shape))
+
+
+def _load(path: Path, reader: SimpleITK.ImageFileReader, shape: tuple[int, int, int, int]) -> NDArray[Any]:
+    """Voxels (I, J, K, volumes)."""
+    import SimpleITK as sitk
+
+    try:
+        array: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+    except RuntimeError as error:
+        raise unreadable(path, error) from error
+    array = array.transpose().reshape(shape, order="F")
+    return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
 
 
 def _data_files(path: Path) -> list[Path]:
@@ -55,14 +69,15 @@ def _data_files(path: Path) -> list[Path]:
     return named
 
 
-def _without_unit_axes(sitk: Any, image: SimpleITK.Image) -> SimpleITK.Image:
-    while image.GetDimension() > 3:
-        image = sitk.Extract(image, [*image.GetSize()[:-1], 0], [0] * image.GetDimension())
-    return image
-
-
-def _itk_affine_lps(image: SimpleITK.Image) -> geometry.Affine:
+def _itk_affine_lps(path: Path, reader: SimpleITK.ImageFileReader) -> geometry.Affine:
+    """Voxel -> LPS mm of the first three axes; raises InputError bad_affine when a further one is no axis apart."""
+    count = reader.GetDimension()
+    directions = np.reshape(reader.GetDirection(), (count, count))
+    if np.abs(directions[:3, 3:]).max(initial=0) > SEPARATE or np.abs(directions[3:, :3]).max(initial=0) > SEPARATE:
+        raise InputError(
+            Reason.BAD_AFFINE, f"{path}: its fourth axis is not apart from space; split it into 3-D files", [path]
+        )
     affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
+    affine[:3, :3] = directions[:3, :3] * np.asarray(reader.GetSpacing()[:3])
+    affine[:3, 3] = reader.GetOrigin()[:3]
     return affine

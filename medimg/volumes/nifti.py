@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from medimg import files, geometry
 from medimg.errors import InputError, OutputError, Reason
-from medimg.volumes.checks import check_claim, checked_affine, shape_of_3d, unreadable
+from medimg.volumes.checks import check_claim, checked_affine, shape_of_volumes, unreadable
+from medimg.volumes.opened import Opened
 
 GZIP_LEVEL = 1
 """isal's level 1: 8x faster than zlib-6 for 5 % more bytes (shared/reference/dicom.md section 2)."""
@@ -99,23 +101,38 @@ def _is_sheared(affine: ArrayLike) -> bool:
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4)
 
 
-def read_nifti(path: Path) -> tuple[NDArray[Any], geometry.Affine, str, tuple[Path, ...]]:
-    """Array (I, J, K), affine to RAS mm, "nifti", and the files read. Raises InputError; see `read_volume`."""
+def open_nifti(path: Path) -> Opened:
+    """Read and check the header. Raises InputError; see `read_volume`."""
     import nibabel as nib
 
-    try:
+    with _mapped(path):
         image: Any = nib.load(path)
-        shape = shape_of_3d(path, tuple(int(n) for n in image.shape))
+        shape = shape_of_volumes(path, tuple(int(n) for n in image.shape))
         dtype = np.dtype(image.get_data_dtype())
         if dtype.kind not in "iuf":
             raise InputError(
                 Reason.UNSUPPORTED_KIND, f"{path}: voxels are {dtype}, not plain numbers; convert to scalars", [path]
             )
         check_claim(path, shape, dtype.itemsize)
-        affine = _nifti_affine(path, image, shape)
-        array = _scaled(_stored_voxels(path, image, shape, dtype), image.dataobj.slope, image.dataobj.inter)
-    except InputError:
-        raise
+        affine = _nifti_affine(path, image, shape[:3])
+    # header before image; a .nii is both
+    parts = (Path(image.file_map[role].filename) for role in ("header", "image") if role in image.file_map)
+    return Opened(path, shape, affine, "nifti", tuple(dict.fromkeys(parts)), lambda: _load(path, image, shape, dtype))
+
+
+def _load(path: Path, image: Any, shape: tuple[int, int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Voxels (I, J, K, volumes), scaled as the header says."""
+    with _mapped(path):
+        return _scaled(_stored_voxels(path, image, shape, dtype), image.dataobj.slope, image.dataobj.inter)
+
+
+@contextlib.contextmanager
+def _mapped(path: Path) -> Iterator[None]:
+    """Turn what nibabel and gzip raise into InputError."""
+    import nibabel as nib
+
+    try:
+        yield
     except (
         EOFError,
         zlib.error,
@@ -125,15 +142,12 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], geometry.Affine, str, tuple[Pa
         nib.filebasedimages.ImageFileError,
     ) as error:
         raise unreadable(path, error) from error
-    # header before image; a .nii is both
-    parts = (Path(image.file_map[role].filename) for role in ("header", "image") if role in image.file_map)
-    return array, affine, "nifti", tuple(dict.fromkeys(parts))
 
 
-def _stored_voxels(path: Path, image: Any, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Unscaled voxels (I, J, K), Fortran order as on disk."""
+def _stored_voxels(path: Path, image: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Unscaled voxels of that shape, Fortran order as on disk."""
     if not path.name.lower().endswith(".gz"):
-        return np.asarray(image.dataobj.get_unscaled()).reshape(shape)
+        return np.asarray(image.dataobj.get_unscaled()).reshape(shape, order="F")
     from isal import igzip
 
     wanted = math.prod(shape) * dtype.itemsize
@@ -157,7 +171,7 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any
     return array
 
 
-def _nifti_affine(path: Path, image: Any, shape: tuple[int, int, int]) -> geometry.Affine:
+def _nifti_affine(path: Path, image: Any, shape: Sequence[int]) -> geometry.Affine:
     header = image.header
     # ANALYZE and both codes 0 (NIfTI-1 "method 1"): the standard gives no orientation, and we do not guess one
     if "sform_code" not in header or (int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0):

@@ -7,9 +7,10 @@ from pathlib import Path
 from medimg import files
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
-from medimg.volumes.checks import check_voxels
-from medimg.volumes.itk import read_itk
-from medimg.volumes.nifti import read_nifti
+from medimg.volumes.checks import check_voxels, time_series
+from medimg.volumes.itk import open_itk
+from medimg.volumes.nifti import open_nifti
+from medimg.volumes.opened import Opened
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 """Read with nibabel (.hdr/.img: NIfTI or ANALYZE pairs)."""
@@ -33,6 +34,17 @@ def stem(path: Path) -> str:
     return path.stem
 
 
+def open_volumes(path: Path) -> Opened:
+    """The header of a volume file, 3-D or 4-D, checked; voxels are read by its `load`.
+
+    Raises InputError: not_a_regular_file, not_a_volume_file, truncated, too_large, not_3d, time_series (more than four
+    axes), no_geometry, bad_affine, unsupported_kind.
+    """
+    if not path.is_file():
+        raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} is not a file; name a volume file", [path])
+    return open_nifti(path) if path.name.lower().endswith(NIFTI_SUFFIXES) else open_itk(path)
+
+
 def read_volume(path: Path) -> Volume:
     """Read a volume file: array (I, J, K) in the file's own voxel order, affine to RAS mm.
 
@@ -41,11 +53,21 @@ def read_volume(path: Path) -> Volume:
     Raises InputError: not_a_volume_file, truncated, too_large, not_3d, time_series, no_geometry,
     bad_affine, non_finite_voxels, empty_volume, unsupported_kind.
     """
-    if not path.is_file():
-        raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} is not a file; name a volume file", [path])
-    reader = read_nifti if path.name.lower().endswith(NIFTI_SUFFIXES) else read_itk
-    array, affine_ras, kind, parts = reader(path)
-    source = Source(path=path, kind=kind, files=parts, sha256=files.sha256_of_files(parts))
-    volume = Volume(array=array, affine_ras=affine_ras, source=source, description=stem(path))
+    opened = open_volumes(path)
+    if opened.shape[3] > 1:
+        raise time_series(path, opened.shape)
+    (volume,) = read_volumes(opened)
     check_voxels(volume)
     return volume
+
+
+def read_volumes(opened: Opened) -> list[Volume]:
+    """Every volume of a 4-D file (the one of a 3-D file) as `read_volume` gives it, in the file's order.
+
+    What a volume's voxels are worth is not looked at: see `check_voxels`. Raises InputError.
+    """
+    array = opened.load()
+    digest = files.sha256_of_files(opened.parts)
+    source = Source(path=opened.path, kind=opened.kind, files=opened.parts, sha256=digest)
+    parts = [array[..., number] for number in range(opened.shape[3])]
+    return [Volume(part, opened.affine_ras, source, description=stem(opened.path)) for part in parts]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medimg.dicom.fields import tag_of
-from medimg.dicom.parse import PixelBlock, mapped, open_content, read_header
+from medimg.dicom.parse import PixelBlock, mapped, open_content, read_header, wanted
 from medimg.dicom.pixels.codestream import END_OF_IMAGE
 from medimg.dicom.pixels.format import PixelFormat
 from medimg.errors import InputError, Reason
@@ -116,8 +116,7 @@ class EncapsulatedFile:
 
     def _extended_offsets(self) -> tuple[int, ...]:
         """Offsets of the frames in 64 bits (PS3.3 section C.7.6.3.1.8); () where the file has none."""
-        tag = tag_of(EXTENDED_OFFSETS)
-        dataset = read_header(self._path, {int(tag): tag}).dataset
+        dataset = read_header(self._path, wanted([tag_of(EXTENDED_OFFSETS)])).dataset
         return _unpacked(bytes(dataset.get(EXTENDED_OFFSETS) or b""), "Q")
 
     def _read(self, stream: BinaryIO, offset: int, length: int) -> bytes:

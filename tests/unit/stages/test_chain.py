@@ -20,7 +20,8 @@ from medimg.stages.folders import open_report
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import preprocess_folder
 from medimg.stages.render import render
-from medimg.stages.select import select, write_selection
+from medimg.stages.select import select
+from medimg.stages.selection import write_selection
 
 DICOM = np.diag([-1.0, -1.0, 2.0, 1.0])
 CENTER_RAS = np.array([12.0, -7.0, 30.0])

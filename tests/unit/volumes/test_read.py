@@ -217,3 +217,49 @@ def test_what_nifti_cannot_hold_is_not_written(tmp_path, array):
     with pytest.raises(OutputError, match=r"a\.nii: .*float"):
         volumes.write_nifti(tmp_path / "a.nii", array, np.eye(4))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_header_is_opened_without_its_voxels(tmp_path, voxels):
+    volumes.write_nifti(tmp_path / "a.nii", voxels, AFFINE)
+    data = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "a.nii").write_bytes(data[:352] + b"\xff" * (len(data) - 352))
+    opened = volumes.open_volumes(tmp_path / "a.nii")
+    assert opened.shape == (*voxels.shape, 1)
+    np.testing.assert_allclose(opened.affine_ras, AFFINE, atol=1e-6)
+    assert opened.parts == (tmp_path / "a.nii",)
+    assert (opened.load() == -1).all()
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha"])
+def test_every_volume_of_a_4d_file_is_read_in_its_order(tmp_path, name):
+    series = np.random.default_rng(0).integers(-1000, 400, (5, 6, 7, 4)).astype(np.int16)
+    if name.endswith(".mha"):
+        sitk.WriteImage(sitk.GetImageFromArray(series.transpose(), isVector=False), str(tmp_path / name))
+    else:
+        nib.save(nib.Nifti1Image(series, AFFINE), tmp_path / name)
+    opened = volumes.open_volumes(tmp_path / name)
+    read = volumes.read_volumes(opened)
+    assert [volume.shape for volume in read] == [(5, 6, 7)] * 4
+    for number, volume in enumerate(read):
+        assert np.array_equal(volume.array, series[..., number])
+        np.testing.assert_array_equal(volume.affine_ras, opened.affine_ras)
+    assert reason_of(tmp_path / name) == Reason.TIME_SERIES
+
+
+def test_five_axes_are_no_series_of_volumes(tmp_path):
+    nib.save(nib.Nifti1Image(np.arange(432.0).reshape(3, 3, 3, 4, 4), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(InputError) as caught:
+        volumes.open_volumes(tmp_path / "a.nii")
+    assert caught.value.reason is Reason.TIME_SERIES
+
+
+def test_a_fourth_axis_that_leans_into_space_is_refused(tmp_path):
+    series = np.random.default_rng(0).integers(0, 9, (4, 5, 5, 5)).astype(np.int16)
+    image = sitk.GetImageFromArray(series, isVector=False)
+    turn = np.eye(4)
+    turn[2:, 2:] = [[0.8, -0.6], [0.6, 0.8]]
+    image.SetDirection(turn.ravel().tolist())
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    with pytest.raises(InputError) as caught:
+        volumes.open_volumes(tmp_path / "a.mha")
+    assert caught.value.reason is Reason.BAD_AFFINE
