@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option
+from medimg.cli.options import VolumeArgument, engine_options, output_option, read_options
 
 
 @click.command(
@@ -20,6 +20,7 @@ Examples:
 @click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
 @output_option
 @engine_options
+@read_options
 def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
@@ -27,6 +28,9 @@ def command(
     device: str,
     precision: str,
     threads: int,
+    untilt: bool,
+    resample_gaps: bool,
+    philips_precise: bool,
 ) -> None:
     """Run the stages of PIPELINE (a name or a pipeline.yaml) on INPUT, in memory, and write to OUTPUT.
 
@@ -35,11 +39,13 @@ def command(
     """
     from medimg.cli.console import progress_bars
     from medimg.cli.infer import say_result
+    from medimg.dicom.options import ReadOptions
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
 
     pipeline = load_pipeline(pipeline_name)
+    engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
-        case = run_chain(volumes, output, pipeline, engine=Engine(device, precision, threads), progress=progress)
+        case = run_chain(volumes, output, pipeline, engine=engine, options=options, progress=progress)
     say_result(case, output)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimg.dicom.decode import PixelReader
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.group import Part, parts_of
 from medimg.dicom.header import Frame
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.parse import quiet
 from medimg.dicom.place import Stack, place
+from medimg.dicom.repair import Repaired, repair
 from medimg.dicom.voxels import assemble, digest, scaling
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
@@ -30,7 +30,7 @@ NAMED_FILES = 3
 ADVICE = {
     Reason.MISSING_SLICES: "export the series again, complete",
     Reason.DUPLICATE_POSITION: "keep one image per position",
-    Reason.UNEVEN_SPACING: "resample the series, or export an evenly spaced one",
+    Reason.UNEVEN_SPACING: "export an evenly spaced series",
     Reason.NO_GEOMETRY: "export the original images with position, orientation and pixel spacing",
     Reason.TRUNCATED: "copy the files again",
     Reason.TOO_LARGE: "copy the files again",
@@ -45,6 +45,9 @@ ADVICE = {
     Reason.MIXED_ORIENTATION: "a volume needs at least two slices of one orientation",
 }
 """What to do, by reason; other reasons say it in their own message."""
+
+INTERPOLATION_ADVICE = "or have it interpolated with --resample-gaps"
+"""Added for a stack that only needs an even grid, unless that was tried."""
 
 
 @dataclass
@@ -64,7 +67,7 @@ class SeriesResult:
     unused: list[Path] = field(default_factory=list)
 
 
-def read_series(headers: SeriesHeaders) -> SeriesResult:
+def read_series(headers: SeriesHeaders, options: ReadOptions = AS_SCANNED) -> SeriesResult:
     """Read every volume of one series; never raises for what the files hold.
 
     Each volume is (I, J, K) with its affine to RAS mm, CT in HU; several where the series holds several
@@ -78,9 +81,9 @@ def read_series(headers: SeriesHeaders) -> SeriesResult:
         if result.rejection is None:
             parts = _parts(sound, reader, result)
             for part in parts:
-                _read_part(part, headers, reader, result)
+                _read_part(part, headers, reader, result, options)
             _note_mixed_orientation(parts, result)
-    _conclude(headers, result)
+    _conclude(headers, result, options)
     return result
 
 
@@ -124,10 +127,12 @@ def _identical(a: Frame, b: Frame, reader: PixelReader) -> bool:
     return same_scale and bool(np.array_equal(reader.words(a), reader.words(b)))
 
 
-def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: SeriesResult) -> None:
+def _read_part(
+    part: Part, headers: SeriesHeaders, reader: PixelReader, result: SeriesResult, options: ReadOptions
+) -> None:
     try:
-        stack = place(part.frames)
-        array = _voxels(stack, headers.modality, reader)
+        stack = place(part.frames, options.resample_gaps)
+        done = _voxels(stack, headers.modality, reader, options)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
@@ -143,13 +148,16 @@ def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader, result: 
         path=headers.root,
         kind="dicom",
         files=tuple(dict.fromkeys(frame.path for frame in stack.frames)),
-        sha256=digest(stack, array),
+        sha256=digest(replace(stack, affine_ras=done.affine_ras), done.array),
         study_uid=headers.study_uid,
         series_uid=headers.series_uid,
         frame_of_reference_uid=first.frame_of_reference or None,
         headers={**headers.headers, **extra},
+        read_options=options.given,
+        resampling=done.steps,
     )
-    result.volumes.append(Volume(array, stack.affine_ras, source, headers.modality or None, headers.description))
+    identity = (source, headers.modality or None, headers.description)
+    result.volumes.append(Volume(done.array, done.affine_ras, *identity, made_up=done.made_up))
 
 
 def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None:
@@ -164,10 +172,10 @@ def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None
     result.rejection = InputError(Reason.MIXED_ORIENTATION, detail, paths)
 
 
-def _voxels(stack: Stack, modality: str, reader: PixelReader) -> NDArray[Any]:
-    """As `assemble`; a volume that does not fit into memory is the series' failure, not the program's."""
+def _voxels(stack: Stack, modality: str, reader: PixelReader, options: ReadOptions) -> Repaired:
+    """As `assemble`, then `repair`; a volume that does not fit into memory is the series' failure, no crash."""
     try:
-        return assemble(stack, modality, reader)
+        return repair(assemble(stack, modality, reader), stack, modality, options)
     except MemoryError as error:
         paths = [frame.path for frame in stack.frames]
         detail = f"{len(paths)} slices do not fit into this machine's memory"
@@ -179,7 +187,7 @@ def _exclude(result: SeriesResult, path: Path, reason: Reason) -> None:
         result.excluded.append((path, reason))
 
 
-def _conclude(headers: SeriesHeaders, result: SeriesResult) -> None:
+def _conclude(headers: SeriesHeaders, result: SeriesResult, options: ReadOptions) -> None:
     """A series without a volume is rejected for the commonest reason; every rejection says which series it is."""
     if result.rejection is None and not result.volumes:
         counts = Counter(reason for _path, reason in result.excluded)
@@ -189,7 +197,7 @@ def _conclude(headers: SeriesHeaders, result: SeriesResult) -> None:
     if result.rejection is not None:
         error = result.rejection
         named = f" ({headers.description})" if headers.description else ""
-        advice = f"; {ADVICE[error.reason]}" if error.reason in ADVICE else ""
+        advice = f"; {_advice(error.reason, options)}" if error.reason in ADVICE else ""
         result.rejection = InputError(error.reason, f"series {headers.series_uid}{named}: {error}{advice}", error.files)
         result.rejection.__cause__ = error.__cause__
         result.unused = _left_over(headers, result, error)
@@ -199,6 +207,12 @@ def _left_over(headers: SeriesHeaders, result: SeriesResult, rejection: InputErr
     used = {path for volume in result.volumes for path in volume.source.files}
     told = used.union(rejection.files, (path for path, _reason in result.excluded))
     return [path for path in dict.fromkeys(frame.path for frame in headers.frames) if path not in told]
+
+
+def _advice(reason: Reason, options: ReadOptions) -> str:
+    if reason in (Reason.MISSING_SLICES, Reason.UNEVEN_SPACING) and not options.resample_gaps:
+        return f"{ADVICE[reason]}, {INTERPOLATION_ADVICE}"
+    return ADVICE[reason]
 
 
 def _listed(paths: Sequence[Path]) -> str:

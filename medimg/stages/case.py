@@ -72,7 +72,21 @@ def describe_input(role: str, volume: Volume) -> dict[str, Any]:
         "spacing_mm": [round(float(value), 6) for value in volume.spacing_mm],
         "affine_ras": [[round(float(value), 6) for value in row] for row in volume.affine_ras],
         "headers": source.headers,
+        "read_options": list(source.read_options),
+        "resampling": list(source.resampling),
     }
+
+
+def resampling_warnings(role: str, volume: Volume) -> list[str]:
+    """What a reader of the report must know of a volume that is not as it was scanned."""
+    said = []
+    for step in volume.source.resampling:
+        if step.get("kind") == "resample_gaps":
+            made_up, total = step.get("slices_made_up"), volume.shape[2]
+            said.append(f"{role}: {made_up} of {total} slices were not scanned but interpolated ({step.get('reason')})")
+        else:
+            said.append(f"{role}: resampled from slices tilted by {step.get('tilt_degrees')} degrees")
+    return said
 
 
 def base_provenance(clock: Clock) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import medimg
 from medimg import files, geometry
 from medimg.dicom.discover import SeriesHeaders, Skipped, discover
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.series import SeriesResult, read_series
 from medimg.errors import InputError, Reason
 from medimg.progress import Progress, silent
@@ -54,10 +55,13 @@ class Manifest:
         return {"schema": MANIFEST_SCHEMA, "series": self.series, "skipped": skipped}
 
 
-def preprocess_folder(root: Path, output: Path, progress: Progress | None = None) -> Manifest:
+def preprocess_folder(
+    root: Path, output: Path, progress: Progress | None = None, options: ReadOptions = AS_SCANNED
+) -> Manifest:
     """Convert every series under `root`; write `<name>.nii.gz`, `<name>.json` and manifest.json into `output`.
 
-    A `root` that `medimg select` left gives what was chosen, and nothing else.
+    A `root` that `medimg select` left gives what was chosen, and nothing else. A volume that `options` let be
+    resampled comes with `<name>_made_up_mask.nii.gz`, 1 for every voxel that was not scanned.
     One series is in memory at a time. The manifest is written whatever happens to single series, and last: a run that
     is stopped leaves none, so that no half of a folder looks whole.
     Raises OutputError, and InputError (not_dicom) when the folder holds no DICOM image.
@@ -66,11 +70,11 @@ def preprocess_folder(root: Path, output: Path, progress: Progress | None = None
     files.output_folder(output)
     (output / MANIFEST_FILE).unlink(missing_ok=True)
     if (root / SELECTION_FILE).is_file():
-        return _preprocess_selection(root, output, listen)
+        return _preprocess_selection(root, output, listen, options)
     discovery = discover(root, listen)
     manifest = Manifest(root, skipped=discovery.skipped, damaged=discovery.damaged)
     for done, headers in enumerate(discovery.series, start=1):
-        manifest.series.append(_convert(headers, root, output))
+        manifest.series.append(_convert(headers, root, output, options))
         listen("series", done, len(discovery.series))
     files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     if not manifest.series:
@@ -93,20 +97,20 @@ def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
     return output / MANIFEST_FILE
 
 
-def _preprocess_selection(root: Path, output: Path, listen: Progress) -> Manifest:
+def _preprocess_selection(root: Path, output: Path, listen: Progress, options: ReadOptions) -> Manifest:
     manifest = Manifest(root)
     chosen = find_candidates(root)
     for done, candidate in enumerate(chosen, start=1):
-        manifest.series.append(_convert_chosen(candidate, output))
+        manifest.series.append(_convert_chosen(candidate, output, options))
         listen("series", done, len(chosen))
     files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     return manifest
 
 
-def _convert_chosen(candidate: Candidate, output: Path) -> dict[str, Any]:
+def _convert_chosen(candidate: Candidate, output: Path, options: ReadOptions) -> dict[str, Any]:
     """A chosen series as `_convert` does it; a chosen volume file is written again with its sidecar."""
     if candidate.headers is not None:
-        return _convert(candidate.headers, candidate.path, output, candidate.role)
+        return _convert(candidate.headers, candidate.path, output, options, candidate.role)
     (volume,) = candidate.read()
     name = stem(candidate.path)
     if candidate.role is not None and role_of_name(name) != candidate.role:
@@ -139,9 +143,11 @@ def file_stem(headers: SeriesHeaders) -> str:
     return f"{number}{slug}_{digest}"
 
 
-def _convert(headers: SeriesHeaders, root: Path, output: Path, role: str | None = None) -> dict[str, Any]:
+def _convert(
+    headers: SeriesHeaders, root: Path, output: Path, options: ReadOptions, role: str | None = None
+) -> dict[str, Any]:
     """Read one series, write its volumes and sidecars; its manifest entry."""
-    result = read_series(headers)
+    result = read_series(headers, options)
     name_of_series = file_stem(headers)
     volumes = []
     for number, volume in enumerate(result.volumes, start=1):
@@ -176,11 +182,23 @@ def _write(volume: Volume, root: Path, path: Path, role: str | None) -> dict[str
         "spacing_mm": [round(float(value), 6) for value in volume.spacing_mm],
         "affine_ras": volume.affine_ras.tolist(),
         "files": len(volume.source.files),
-        "resampled": False,
+        "resampled": bool(volume.source.resampling),
+        "resampling": list(volume.source.resampling),
+        "made_up_mask": _write_mask(volume, path),
     }
     sidecar = _sidecar(volume, {**summary, "role": role}, root, path)
     files.write_json(path.with_name(stem(path) + ".json"), sidecar)
     return summary
+
+
+def _write_mask(volume: Volume, path: Path) -> str | None:
+    """The mask of what was not scanned beside the volume at `path`; its name, None (and no such file) without one."""
+    mask_path = path.with_name(f"{stem(path)}_made_up_mask.nii.gz")
+    if volume.made_up is None:
+        mask_path.unlink(missing_ok=True)  # of an earlier run with other options
+        return None
+    write_nifti(mask_path, volume.made_up, volume.affine_ras, description=f"medimg {medimg.__version__}")
+    return mask_path.name
 
 
 def _sidecar(volume: Volume, summary: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:

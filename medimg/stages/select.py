@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medimg import files
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
 from medimg.pipeline import Pipeline, PipelineInput, find_pipelines, load_pipeline
 from medimg.progress import Progress, silent
@@ -79,9 +80,9 @@ def write_selection(selection: Selection, folder: Path) -> Path:
     return target
 
 
-def read_chosen(selection: Selection) -> dict[str, Volume]:
+def read_chosen(selection: Selection, options: ReadOptions = AS_SCANNED) -> dict[str, Volume]:
     """Read the chosen candidates: role -> Volume, in the pipeline's channel order."""
-    return {role: _one_volume(candidate) for role, candidate in selection.chosen.items()}
+    return {role: _one_volume(candidate, options) for role, candidate in selection.chosen.items()}
 
 
 def _selected_for(inputs: Sequence[tuple[str | None, Path]]) -> Pipeline | None:
@@ -160,9 +161,9 @@ def _why_not(candidate: Candidate, otherwise: str | None = None) -> str:
     return otherwise or f"modality {candidate.modality or 'unknown'}"
 
 
-def _one_volume(candidate: Candidate) -> Volume:
+def _one_volume(candidate: Candidate, options: ReadOptions) -> Volume:
     """The candidate's volume; a series that splits gives its largest, and must have one that is."""
-    volumes = sorted(candidate.read(), key=lambda volume: -volume.array.size)
+    volumes = sorted(candidate.read(options), key=lambda volume: -volume.array.size)
     if not volumes:
         raise InputError(Reason.EMPTY_VOLUME, f"{_named(candidate)} holds no volume")
     if len(volumes) > 1 and volumes[1].array.size == volumes[0].array.size:
