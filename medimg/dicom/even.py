@@ -99,7 +99,7 @@ def _off_whole(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _checked(at: NDArray[np.float64]) -> NDArray[np.float64]:
     """Raise NoEvenGridError for a grid that is mostly invention, or on which two slices share a place."""
     if at[-1] > MAX_GROWTH * len(at):
-        detail = f"an even grid would have {at[-1]:.0f} slices for {len(at)} that were scanned"
+        detail = f"an even grid would have {at[-1] + 1:.0f} slices for {len(at)} that were scanned"
         raise NoEvenGridError(Reason.UNEVEN_SPACING, detail)
     if np.diff(at).min() <= 0:
         raise NoEvenGridError(Reason.DUPLICATE_POSITION, "two slices fall on one place of an even grid")
