@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.parse import quiet
 from medimg.dicom.place import Stack, place
 from medimg.dicom.repair import Repaired, repair
+from medimg.dicom.vendor import ScalingReader, precise
 from medimg.dicom.voxels import assemble, digest, scaling
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
@@ -75,13 +77,13 @@ def read_series(headers: SeriesHeaders, options: ReadOptions = AS_SCANNED) -> Se
     volume's `source.files`, in `excluded`, in `rejection.files`, or in `unused`.
     """
     result = SeriesResult(headers.study_uid, headers.series_uid, headers.modality, headers.description)
-    reader = PixelReader()
+    reader, vendor = PixelReader(), ScalingReader()
     with quiet():
         sound = _sound_frames(headers.frames, result)
         if result.rejection is None:
             parts = _parts(sound, reader, result)
             for part in parts:
-                _read_part(part, headers, reader, result, options)
+                _read_part(part, headers, (reader, vendor), result, options)
             _note_mixed_orientation(parts, result)
     _conclude(headers, result, options)
     return result
@@ -128,11 +130,17 @@ def _identical(a: Frame, b: Frame, reader: PixelReader) -> bool:
 
 
 def _read_part(
-    part: Part, headers: SeriesHeaders, reader: PixelReader, result: SeriesResult, options: ReadOptions
+    part: Part,
+    headers: SeriesHeaders,
+    readers: tuple[PixelReader, ScalingReader],
+    result: SeriesResult,
+    options: ReadOptions,
 ) -> None:
+    pixels, vendor = readers
     try:
         stack = place(part.frames, options.resample_gaps)
-        done = _voxels(stack, headers.modality, reader, options)
+        stack, said = _scaled(stack, headers, vendor, options)
+        done = _voxels(stack, headers.modality, pixels, options)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
@@ -152,7 +160,7 @@ def _read_part(
         study_uid=headers.study_uid,
         series_uid=headers.series_uid,
         frame_of_reference_uid=first.frame_of_reference or None,
-        headers={**headers.headers, **extra},
+        headers={**headers.headers, **said, **extra},
         read_options=options.given,
         resampling=done.steps,
     )
@@ -170,6 +178,21 @@ def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None
     result.excluded = [entry for entry in result.excluded if entry[1] is not Reason.SINGLE_SLICE]
     detail = f"each of its {len(frames)} images has an orientation of its own ({_listed(paths)})"
     result.rejection = InputError(Reason.MIXED_ORIENTATION, detail, paths)
+
+
+def _scaled(
+    stack: Stack, headers: SeriesHeaders, vendor: ScalingReader, options: ReadOptions
+) -> tuple[Stack, dict[str, Any]]:
+    """The stack with the scaling that was asked for, and what its headers say of others."""
+    maker = headers.headers.get("Manufacturer", "")
+    scalings = vendor.scalings(stack.frames, headers.modality, maker)
+    philips_mr = headers.modality == "MR" and (scalings.scale_slopes or "philips" in maker.lower())
+    if not philips_mr:
+        return stack, scalings.headers
+    kind = "precise" if options.philips_precise else "display"
+    if options.philips_precise:
+        stack = replace(stack, frames=precise(stack.frames, scalings.scale_slopes))
+    return stack, {**scalings.headers, "PhilipsScaling": kind}
 
 
 def _voxels(stack: Stack, modality: str, reader: PixelReader, options: ReadOptions) -> Repaired:

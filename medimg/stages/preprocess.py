@@ -228,9 +228,10 @@ def _sidecar(volume: Volume, summary: dict[str, Any], root: Path, path: Path) ->
 
 
 def _units(volume: Volume) -> str | None:
-    """HU for CT, the PET Units where the header has them, else null: MR values have no unit."""
+    """HU for CT, the PET Units where the header has them (in words for counts), else null: MR values have no unit."""
     headers = volume.source.headers
     if volume.modality == "CT":
         kind = str(headers.get("RescaleType", ""))
         return "HU" if kind in HOUNSFIELD_TYPES else kind
-    return headers.get("Units") or None
+    units = headers.get("Units") or None
+    return "counts" if units == "CNTS" else units
