@@ -81,7 +81,7 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
     excluded = entry["excluded"]
     assert isinstance(volumes, list)
     assert isinstance(excluded, list)
-    shapes = [" x ".join(str(n) for n in volume["shape"]) for volume in volumes]
+    shapes = [" x ".join(map(str, volume["shape"])) + " resampled" * volume["resampled"] for volume in volumes]
     what = str(entry["message"] or ", ".join(dict.fromkeys(shapes)))
     name = str(entry["description"] or entry["series_uid"])
     return (str(entry["status"]), str(entry["modality"]), name, str(len(volumes)), str(len(excluded)), what)
