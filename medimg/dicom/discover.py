@@ -58,8 +58,6 @@ PET_KEYWORDS = (
     "CountsSource",
     "CorrectedImage",
     "SeriesTime",
-    "AcquisitionDate",
-    "AcquisitionTime",
     "PatientWeight",
     "PatientSize",
 )

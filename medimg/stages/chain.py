@@ -59,7 +59,7 @@ def open_case(selection: Selection, clock: Clock, options: ReadOptions = AS_SCAN
     """Read what was selected into a case with an empty report."""
     volumes = read_chosen(selection, options)
     warnings = [warning for chosen in selection.chosen.values() for warning in chosen.warnings]
-    warnings += [warning for role, volume in volumes.items() for warning in resampling_warnings(role, volume)]
+    warnings += [warning for role, volume in volumes.items() for warning in resampling_warnings(role, volume, options)]
     report = Report(
         pipeline=selection.pipeline.identity,
         inputs=[describe_input(role, volume) for role, volume in volumes.items()],

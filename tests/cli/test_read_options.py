@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import toy
 from click.testing import CliRunner, Result
 
 from medimg import geometry
@@ -116,3 +117,16 @@ def test_a_folder_of_volumes_and_masks_offers_the_volumes_alone(folder, tmp_path
     (tmp_path / "out" / "manifest.json").unlink()
     (candidate,) = find_candidates(tmp_path / "out")
     assert candidate.path.name == name
+
+
+@pytest.mark.parametrize("command", [["run", "PIPELINE"], ["infer", "--pipeline", "PIPELINE", "--volume"]])
+def test_a_pipeline_reads_a_series_with_the_same_options_and_warns(folder, tmp_path, command):
+    pipeline = str(toy.detector(tmp_path / "detector"))
+    arguments = [pipeline if word == "PIPELINE" else word for word in command]
+    refused = run(*arguments, folder, "-o", tmp_path / "out")
+    assert refused.exit_code == 1
+    assert "--resample-gaps" in refused.stderr
+    result = run(*arguments, folder, "--untilt", "--resample-gaps", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "1 of 6 slices were not scanned but interpolated (missing_slices)" in result.stderr
+    assert "resampled from slices tilted by" in result.stderr

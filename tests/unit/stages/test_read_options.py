@@ -78,6 +78,12 @@ def test_a_preprocess_stage_leaves_the_mask_too(tmp_path, series):
     assert np.array_equal(mask.array != 0, case.first.made_up)
 
 
+def test_a_volume_file_is_taken_as_it_is_and_the_report_says_so(tmp_path, detector, series):
+    case = run_chain([(None, tmp_path / "crop.nii.gz")], tmp_path / "out", detector, options=REPAIRS)
+    assert geometry.is_sheared(case.first.affine_ras)
+    assert "ct: --untilt, --resample-gaps did nothing, a volume file is taken as it is" in case.report.warnings
+
+
 def test_nothing_is_repaired_unasked(tmp_path, detector, series):
     with pytest.raises(InputError, match="--resample-gaps") as caught:
         run_chain([(None, series)], tmp_path / "out", detector)
