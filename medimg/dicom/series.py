@@ -140,7 +140,7 @@ def _read_part(
     try:
         stack = place(part.frames, options.resample_gaps)
         stack, said = _scaled(stack, headers, vendor, options)
-        done = _voxels(stack, headers.modality, pixels, options)
+        done, sha256 = _voxels(stack, headers.modality, pixels, options)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
@@ -156,7 +156,7 @@ def _read_part(
         path=headers.root,
         kind="dicom",
         files=tuple(dict.fromkeys(frame.path for frame in stack.frames)),
-        sha256=digest(replace(stack, affine_ras=done.affine_ras), done.array),
+        sha256=sha256,
         study_uid=headers.study_uid,
         series_uid=headers.series_uid,
         frame_of_reference_uid=first.frame_of_reference or None,
@@ -195,10 +195,11 @@ def _scaled(
     return stack, {**scalings.headers, "PhilipsScaling": kind}
 
 
-def _voxels(stack: Stack, modality: str, reader: PixelReader, options: ReadOptions) -> Repaired:
-    """As `assemble`, then `repair`; a volume that does not fit into memory is the series' failure, no crash."""
+def _voxels(stack: Stack, modality: str, reader: PixelReader, options: ReadOptions) -> tuple[Repaired, str]:
+    """`assemble`, then `repair`; with the digest. A volume too large for memory is the series' failure, no crash."""
     try:
-        return repair(assemble(stack, modality, reader), stack, modality, options)
+        done = repair(assemble(stack, modality, reader), stack, modality, options)
+        return done, digest(replace(stack, affine_ras=done.affine_ras), done.array)
     except MemoryError as error:
         paths = [frame.path for frame in stack.frames]
         detail = f"{len(paths)} slices do not fit into this machine's memory"
