@@ -65,11 +65,11 @@ def _tilt_told(stack: Stack, done: Regridded, outside: int) -> dict[str, Any]:
         "method": "linear within each slice",
         "tilt_degrees": round(tilt_degrees(stack.affine_ras), 4),
         "sheared_affine_ras": stack.affine_ras.tolist(),
-        "grown_voxels": [int(new) - int(old) for new, old in zip(done.array.shape, stack_shape(stack), strict=True)],
+        "grown_voxels": [int(new) - int(old) for new, old in zip(done.array.shape, _shape(stack), strict=True)],
         "outside_value": outside,
     }
 
 
-def stack_shape(stack: Stack) -> tuple[int, int, int]:
+def _shape(stack: Stack) -> tuple[int, int, int]:
     """Voxels (I, J, K) of the stack's even grid."""
     return (stack.frames[0].columns, stack.frames[0].rows, stack.slices)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.parse import quiet
 from medimg.dicom.place import Stack, place
 from medimg.dicom.repair import Repaired, repair
-from medimg.dicom.vendor import ScalingReader, precise
+from medimg.dicom.vendor import ScalingReader
 from medimg.dicom.voxels import assemble, digest, scaling
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
@@ -139,7 +138,9 @@ def _read_part(
     pixels, vendor = readers
     try:
         stack = place(part.frames, options.resample_gaps)
-        stack, said = _scaled(stack, headers, vendor, options)
+        maker = headers.headers.get("Manufacturer", "")
+        frames, said = vendor.scaled(stack.frames, headers.modality, maker, options.philips_precise)
+        stack = replace(stack, frames=frames)
         done, sha256 = _voxels(stack, headers.modality, pixels, options)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
@@ -178,21 +179,6 @@ def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None
     result.excluded = [entry for entry in result.excluded if entry[1] is not Reason.SINGLE_SLICE]
     detail = f"each of its {len(frames)} images has an orientation of its own ({_listed(paths)})"
     result.rejection = InputError(Reason.MIXED_ORIENTATION, detail, paths)
-
-
-def _scaled(
-    stack: Stack, headers: SeriesHeaders, vendor: ScalingReader, options: ReadOptions
-) -> tuple[Stack, dict[str, Any]]:
-    """The stack with the scaling that was asked for, and what its headers say of others."""
-    maker = headers.headers.get("Manufacturer", "")
-    scalings = vendor.scalings(stack.frames, headers.modality, maker)
-    philips_mr = headers.modality == "MR" and (scalings.scale_slopes or "philips" in maker.lower())
-    if not philips_mr:
-        return stack, scalings.headers
-    kind = "precise" if options.philips_precise else "display"
-    if options.philips_precise:
-        stack = replace(stack, frames=precise(stack.frames, scalings.scale_slopes))
-    return stack, {**scalings.headers, "PhilipsScaling": kind}
 
 
 def _voxels(stack: Stack, modality: str, reader: PixelReader, options: ReadOptions) -> tuple[Repaired, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,37 +64,34 @@ TAGS = (*STANDARD_TAGS, *_private_tags(0x2005, 0x0E, 0x0F), *_private_tags(0x705
 """All that is read of a file here."""
 
 
-@dataclass(frozen=True)
-class Scalings:
-    """headers: for the sidecar. scale_slopes: Philips' Scale Slope of each frame; () unless every frame has one."""
-
-    headers: dict[str, Any]
-    scale_slopes: tuple[float, ...] = ()
-
-
 class ScalingReader:
     """Reads headers a second time for what discovery leaves out; remembers the last file, which many frames share."""
 
     def __init__(self) -> None:
         self._last: tuple[Path, Dataset] | None = None
 
-    def scalings(self, frames: Sequence[Frame], modality: str, manufacturer: str) -> Scalings:
-        """What the frames of one volume say. Files of other makers than Philips are read for the first frame only.
+    def scaled(
+        self, frames: tuple[Frame, ...], modality: str, maker: str, philips_precise: bool
+    ) -> tuple[tuple[Frame, ...], dict[str, Any]]:
+        """The frames of one volume with the scaling that was asked for, and what their headers say, for the sidecar.
 
-        What is damaged says nothing; never raises.
+        Files of other makers than Philips are read for the first frame only; what is damaged says nothing.
+        Raises InputError (no_rescale) as `precise` does.
         """
-        headers: dict[str, Any] = {}
-        if mappings := self._real_world_values(frames[0]):
-            headers["RealWorldValueMapping"] = mappings
-        if manufacturer and "philips" not in manufacturer.lower():
-            return Scalings(headers)
+        mappings = self._real_world_values(frames[0])
+        said: dict[str, Any] = {"RealWorldValueMapping": mappings} if mappings else {}
+        philips = "philips" in maker.lower()
+        if maker and not philips:
+            return frames, said
         if modality == "PT":
             for name, element in PHILIPS_PET_FACTORS.items():
-                headers |= _recorded(name, [self._pet_factor(frame, element) for frame in frames])
+                said |= _recorded(name, [self._pet_factor(frame, element) for frame in frames])
         slopes = [self._scale_slope(frame) for frame in frames] if modality == "MR" else []
-        headers |= _recorded("PhilipsScaleSlope", slopes)
-        known = tuple(slope for slope in slopes if slope)
-        return Scalings(headers, known if len(known) == len(frames) else ())
+        if not slopes or not (philips or any(slopes)):
+            return frames, said
+        said |= _recorded("PhilipsScaleSlope", slopes)
+        kind = "precise" if philips_precise else "display"
+        return precise(frames, slopes) if philips_precise else frames, {**said, "PhilipsScaling": kind}
 
     def _dataset(self, frame: Frame) -> Dataset:
         if self._last is None or self._last[0] != frame.path:
@@ -132,17 +129,18 @@ class ScalingReader:
         return _number(self._dataset(frame), 0x7053, PHILIPS_PET, element)
 
 
-def precise(frames: Sequence[Frame], scale_slopes: Sequence[float]) -> tuple[Frame, ...]:
+def precise(frames: Sequence[Frame], scale_slopes: Sequence[float | None]) -> tuple[Frame, ...]:
     """Frames whose rescaling gives the scanner's floating-point values instead of the display values.
 
     (PV x RS + RI) / (RS x SS) with stored value PV, Rescale Slope RS and Intercept RI, Scale Slope SS (Chenevert).
     Raises InputError (no_rescale) unless every frame has its Scale Slope.
     """
-    if len(scale_slopes) != len(frames):
+    known = [slope for slope in scale_slopes if slope]
+    if len(known) != len(frames):
         detail = "not every image has the Philips Scale Slope (2005,100E) that --philips-precise needs"
         raise InputError(Reason.NO_RESCALE, detail, list(dict.fromkeys(frame.path for frame in frames)))
     result = []
-    for frame, scale_slope in zip(frames, scale_slopes, strict=True):
+    for frame, scale_slope in zip(frames, known, strict=True):
         slope, intercept = scaling(frame)
         result.append(replace(frame, slope=1 / scale_slope, intercept=intercept / ((slope or 1.0) * scale_slope)))
     return tuple(result)
