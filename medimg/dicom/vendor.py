@@ -84,8 +84,9 @@ class ScalingReader:
         if maker and not philips:
             return frames, said
         if modality == "PT":
-            for name, element in PHILIPS_PET_FACTORS.items():
-                said |= _recorded(name, [self._pet_factor(frame, element) for frame in frames])
+            factors = [self._pet_factors(frame) for frame in frames]
+            for name in PHILIPS_PET_FACTORS:
+                said |= _recorded(name, [values[name] for values in factors])
         slopes = [self._scale_slope(frame) for frame in frames] if modality == "MR" else []
         if not slopes or not (philips or any(slopes)):
             return frames, said
@@ -125,8 +126,9 @@ class ScalingReader:
                     return slope
         return None
 
-    def _pet_factor(self, frame: Frame, element: int) -> float | None:
-        return _number(self._dataset(frame), 0x7053, PHILIPS_PET, element)
+    def _pet_factors(self, frame: Frame) -> dict[str, float | None]:
+        dataset = self._dataset(frame)
+        return {name: _number(dataset, 0x7053, PHILIPS_PET, element) for name, element in PHILIPS_PET_FACTORS.items()}
 
 
 def precise(frames: Sequence[Frame], scale_slopes: Sequence[float | None]) -> tuple[Frame, ...]:
