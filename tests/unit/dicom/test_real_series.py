@@ -91,3 +91,19 @@ def test_every_volume_of_every_series_has_its_twin_in_dcm2niix(shared_data: Path
 def same_values(a: np.ndarray, b: np.ndarray) -> bool:
     """Equal but for rounding: dcm2niix's slope of the Philips field map is 6e-6 off the 1 / 4.095 of its header."""
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=1e-5 * np.ptp(b)))
+
+
+@pytest.mark.real
+def test_a_real_scan_without_some_slices_keeps_every_bit_of_the_others(shared_data: Path):
+    (series,) = discover(shared_data / "lung" / "LIDC-IDRI-0001").series
+    (whole,) = read_series(series).volumes
+    missing = [20, 21, 77]
+    series.frames = [frame for frame in series.frames if frame.path not in {whole.source.files[k] for k in missing}]
+    (volume,) = read_series(series, ReadOptions(resample_gaps=True)).volumes
+    np.testing.assert_allclose(volume.affine_ras, whole.affine_ras, atol=1e-4)
+    scanned = np.setdiff1d(np.arange(133), missing)
+    assert np.array_equal(volume.array[..., scanned], whole.array[..., scanned])
+    assert not volume.made_up[..., scanned].any()
+    assert volume.made_up[..., missing].all()
+    between = (whole.array[..., 19].astype(float) + 2 * whole.array[..., 22]) / 3
+    assert np.abs(volume.array[..., 21] - between).max() <= 0.501
