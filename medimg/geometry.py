@@ -21,6 +21,9 @@ LPS_TO_RAS: Affine = np.diag([-1.0, -1.0, 1.0, 1.0])
 SINGULAR_VOXEL_VOLUME_MM3 = 1e-9
 """Below this a voxel has no volume and the affine cannot be inverted soundly."""
 
+MAX_SHEAR_COSINE = 1e-4
+"""What rounded direction cosines leave between axes that are meant to be at right angles."""
+
 
 def swap_ras_lps(affine: ArrayLike) -> Affine:
     """Affine to RAS mm from one to LPS mm, or the other way round. Shape (4, 4) -> (4, 4)."""
@@ -43,6 +46,12 @@ def is_usable(affine: ArrayLike) -> bool:
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         return False
     return voxel_volume_mm3(matrix) > SINGULAR_VOXEL_VOLUME_MM3
+
+
+def is_sheared(affine: ArrayLike) -> bool:
+    """True when two axes are not at right angles (a gantry-tilted stack): cosines above MAX_SHEAR_COSINE."""
+    axes = np.asarray(affine, dtype=np.float64)[:3, :3] / spacing_mm(affine)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() > MAX_SHEAR_COSINE)
 
 
 def to_world(affine: ArrayLike, voxels: ArrayLike) -> Points:

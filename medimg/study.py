@@ -35,7 +35,11 @@ HOUNSFIELD_TYPES = ("", "HU", "US")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a volume came from. `kind` is "dicom" or the file format; headers only where DICOM gave them."""
+    """Where a volume came from. `kind` is "dicom" or the file format; headers only where DICOM gave them.
+
+    read_options: names of what the reader was allowed to do beyond its default; resampling: what it did to the grid,
+    step by step (docs/output.md), () for voxels as they were scanned.
+    """
 
     path: Path
     kind: str
@@ -45,6 +49,8 @@ class Source:
     series_uid: str | None = None
     frame_of_reference_uid: str | None = None
     headers: dict[str, Any] = field(default_factory=dict)
+    read_options: tuple[str, ...] = ()
+    resampling: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Volume:
     """One single-channel scan on its own grid.
 
     array: (I, J, K), any real dtype; CT in HU. affine_ras: (4, 4), voxel index -> RAS mm.
+    made_up: (I, J, K), where a resampled volume holds voxels that were not scanned; None when all were.
     It is numpy, not MetaTensor, so that preprocessing and header work need neither torch nor monai
     (4.4 s of imports); `medimg.inference` wraps it in a MetaTensor without copying.
     """
@@ -61,6 +68,7 @@ class Volume:
     source: Source
     modality: str | None = None
     description: str = ""
+    made_up: NDArray[np.bool_] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,9 +96,12 @@ class Volume:
         change = orientations.io_orientation(self.affine_ras)
         array = orientations.apply_orientation(self.array, change)
         affine = np.asarray(self.affine_ras @ orientations.inv_ornt_aff(change, self.shape))
-        return replace(self, array=array, affine_ras=affine)
+        made_up = None if self.made_up is None else orientations.apply_orientation(self.made_up, change)
+        return replace(self, array=array, affine_ras=affine, made_up=made_up)
 
     def crop(self, start: tuple[int, int, int], stop: tuple[int, int, int]) -> Volume:
         """Sub-volume [start, stop) in voxels; a view, with its affine moved along."""
         window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-        return replace(self, array=self.array[window], affine_ras=geometry.shifted(self.affine_ras, start))
+        made_up = None if self.made_up is None else self.made_up[window]
+        affine = geometry.shifted(self.affine_ras, start)
+        return replace(self, array=self.array[window], affine_ras=affine, made_up=made_up)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option, pipeline_option, series_uid_option
+from medimg.cli.options import (
+    VolumeArgument,
+    engine_options,
+    output_option,
+    pipeline_option,
+    read_options,
+    series_uid_option,
+)
 
 if TYPE_CHECKING:
     from medimg.stages.case import Case
@@ -34,6 +41,7 @@ Examples:
 @series_uid_option
 @output_option
 @engine_options
+@read_options
 def command(
     volumes: tuple[tuple[str | None, Path], ...],
     pipeline_name: str | None,
@@ -42,6 +50,9 @@ def command(
     device: str,
     precision: str,
     threads: int,
+    untilt: bool,
+    resample_gaps: bool,
+    philips_precise: bool,
 ) -> None:
     """Find nodules in a chest CT or segment a brain tumour in MRI, measure, and write the report.
 
@@ -49,17 +60,20 @@ def command(
     findings.csv, segmentation.nii.gz on the scan's own grid, preview.png and report.html. For research use only.
     """
     from medimg.cli.console import progress_bars
+    from medimg.dicom.options import ReadOptions
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
 
     pipeline = load_pipeline(pipeline_name) if pipeline_name else None
+    engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(
             volumes,
             output,
             pipeline,
-            engine=Engine(device, precision, threads),
+            engine=engine,
+            options=options,
             progress=progress,
             series_uids=series_uids,
         )

@@ -59,6 +59,27 @@ def engine_options(command: Command) -> Command:
     return command
 
 
+def read_options(command: Command) -> Command:
+    """--untilt, --resample-gaps and --philips-precise: the fields of `medimg.dicom.options.ReadOptions`."""
+    for option in (
+        click.option(
+            "--philips-precise",
+            is_flag=True,
+            help="Philips MR: the scanner's own values in place of display values (private Scale Slope).",
+        ),
+        click.option(
+            "--resample-gaps",
+            is_flag=True,
+            help="DICOM series with missing or unevenly spaced slices: interpolate them onto an even grid.",
+        ),
+        click.option(
+            "--untilt", is_flag=True, help="DICOM series of a tilted gantry: resample to a grid at right angles."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 if TYPE_CHECKING:
     RoleAndPath = click.ParamType[tuple[str | None, Path]]
 else:

@@ -9,9 +9,10 @@ import click
 
 from medimg.cli.console import print_table, progress_bars
 from medimg.cli.imports import quick_imports
-from medimg.cli.options import choice_options
+from medimg.cli.options import choice_options, read_options
 
 if TYPE_CHECKING:
+    from medimg.dicom.options import ReadOptions
     from medimg.stages.choose import Choice
     from medimg.stages.preprocess import Manifest
 
@@ -25,6 +26,7 @@ Examples:
   medimg preprocess export.zip -o preprocessed
   medimg preprocess export.zip --list
   medimg preprocess /media/cdrom --modality CT --description '*thorax*' -o preprocessed
+  medimg preprocess head_ct/ --untilt --resample-gaps -o preprocessed
   medimg infer --volume preprocessed/003_Chest_1a2b3c4d.nii.gz -o out
 
 Exit codes: 0 every series became volumes, 1 no scan there, 2 the command line is wrong, or nothing there was asked
@@ -34,6 +36,7 @@ for, 3 some series were rejected, or files that were meant to be DICOM are damag
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the results.")
 @choice_options
+@read_options
 @click.option("--list", "list_only", is_flag=True, help="Show what is there, from headers alone; write nothing.")
 @click.option("--dry-run", is_flag=True, help="Check headers and say what would be written; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --list or --dry-run: print JSON. It names the patient.")
@@ -45,6 +48,9 @@ def command(
     series_uids: tuple[str, ...],
     modalities: tuple[str, ...],
     descriptions: tuple[str, ...],
+    untilt: bool,
+    resample_gaps: bool,
+    philips_precise: bool,
     list_only: bool,
     dry_run: bool,
     as_json: bool,
@@ -58,18 +64,23 @@ def command(
 
     --series-uid, --modality and --description choose what is read, each may be given several times, and all that are
     given must hold; the rest stands in the manifest as not chosen.
+
+    --untilt and --resample-gaps interpolate where that is wanted; NAME_made_up_mask.nii.gz then marks every voxel that
+    was not scanned.
     """
     with quick_imports():
+        from medimg.dicom.options import ReadOptions
         from medimg.stages.choose import Choice
 
     choice = Choice(series_uids, modalities, descriptions)
+    options = ReadOptions(untilt, resample_gaps, philips_precise)
     _check(output, list_only, dry_run, as_json)
     if list_only:
-        _list(path, choice, as_json)
+        _list(path, choice, options, as_json)
         return
     if dry_run:
         output = None
-    _preprocess(context, path, output, choice, as_json)
+    _preprocess(context, path, output, choice, options, as_json)
 
 
 def _check(output: Path | None, list_only: bool, dry_run: bool, as_json: bool) -> None:
@@ -82,12 +93,12 @@ def _check(output: Path | None, list_only: bool, dry_run: bool, as_json: bool) -
         raise click.UsageError("Missing option '-o' / '--output'")
 
 
-def _list(path: Path, choice: Choice, as_json: bool) -> None:
+def _list(path: Path, choice: Choice, options: ReadOptions, as_json: bool) -> None:
     from medimg.files import json_text
     from medimg.stages.listing import list_folder, table
 
     with progress_bars() as progress:
-        document = list_folder(path, choice, progress)
+        document = list_folder(path, choice, progress, options)
     if as_json:
         click.echo(json_text(document), nl=False)
         return
@@ -98,7 +109,9 @@ def _list(path: Path, choice: Choice, as_json: bool) -> None:
         click.echo(f"{len(document['skipped'])} other files are no scans")
 
 
-def _preprocess(context: click.Context, path: Path, output: Path | None, choice: Choice, as_json: bool) -> None:
+def _preprocess(
+    context: click.Context, path: Path, output: Path | None, choice: Choice, options: ReadOptions, as_json: bool
+) -> None:
     with quick_imports():
         from medimg.errors import ExitCode
         from medimg.files import json_text
@@ -106,7 +119,7 @@ def _preprocess(context: click.Context, path: Path, output: Path | None, choice:
         from medimg.stages.preprocess import preprocess_folder
 
     with progress_bars() as progress:
-        manifest = preprocess_folder(path, output, progress, choice)
+        manifest = preprocess_folder(path, output, progress, choice, options)
     if as_json:
         click.echo(json_text(manifest.to_dict()), nl=False)
     else:
@@ -137,7 +150,7 @@ def _row(entry: dict[str, object]) -> tuple[str, ...]:
     excluded = entry["excluded"]
     assert isinstance(volumes, list)
     assert isinstance(excluded, list)
-    shapes = [" x ".join(str(n) for n in volume["shape"]) for volume in volumes]
+    shapes = [" x ".join(map(str, volume["shape"])) + " resampled" * volume["resampled"] for volume in volumes]
     what = str(entry["message"] or ", ".join(dict.fromkeys(shapes)))
     name = str(entry["description"] or entry["series_uid"])
     return (str(entry["status"]), str(entry["modality"]), name, str(len(volumes)), str(len(excluded)), what)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option, series_uid_option
+from medimg.cli.options import VolumeArgument, engine_options, output_option, read_options, series_uid_option
 
 
 @click.command(
@@ -21,6 +21,7 @@ Examples:
 @series_uid_option
 @output_option
 @engine_options
+@read_options
 def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
@@ -29,6 +30,9 @@ def command(
     device: str,
     precision: str,
     threads: int,
+    untilt: bool,
+    resample_gaps: bool,
+    philips_precise: bool,
 ) -> None:
     """Run the stages of PIPELINE (a name or a pipeline.yaml) on INPUT, in memory, and write to OUTPUT.
 
@@ -37,17 +41,20 @@ def command(
     """
     from medimg.cli.console import progress_bars
     from medimg.cli.infer import say_result
+    from medimg.dicom.options import ReadOptions
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
 
     pipeline = load_pipeline(pipeline_name)
+    engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(
             volumes,
             output,
             pipeline,
-            engine=Engine(device, precision, threads),
+            engine=engine,
+            options=options,
             progress=progress,
             series_uids=series_uids,
         )

@@ -57,7 +57,38 @@ ACQUISITION_KEYWORDS = (
 )
 """How the series was taken; written into sidecars. Nothing that names the patient."""
 
-HEADER_KEYWORDS = FRAME_KEYWORDS + VALUE_MARKS + ORDER_MARKS + SERIES_KEYWORDS + ACQUISITION_KEYWORDS
+PET_KEYWORDS = (
+    "SUVType",
+    "DecayCorrection",
+    "CountsSource",
+    "CorrectedImage",
+    "SeriesTime",
+    "PatientWeight",
+    "PatientSize",
+)
+"""What standardised uptake values are computed from (PS3.3 sections C.8.9.1 and C.7.2.2), for PET alone."""
+
+TRACER_KEYWORDS = (
+    "Radiopharmaceutical",
+    "RadionuclideTotalDose",
+    "RadionuclideHalfLife",
+    "RadionuclidePositronFraction",
+    "RadiopharmaceuticalStartTime",
+    "RadiopharmaceuticalStartDateTime",
+)
+"""The same, in the items of Radiopharmaceutical Information Sequence (PS3.3 section C.8.9.2)."""
+
+TRACER_SEQUENCE = "RadiopharmaceuticalInformationSequence"
+
+HEADER_KEYWORDS = (
+    *FRAME_KEYWORDS,
+    *VALUE_MARKS,
+    *ORDER_MARKS,
+    *SERIES_KEYWORDS,
+    *ACQUISITION_KEYWORDS,
+    *PET_KEYWORDS,
+    TRACER_SEQUENCE,
+)
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """Names that promise DICOM; a file without one may be anything."""
@@ -267,13 +298,23 @@ def _add(path: Path, header: Header, root: Path, by_uid: dict[tuple[str, str], S
 
 
 def _series(dataset: Dataset, root: Path, study_uid: str, series_uid: str) -> SeriesHeaders:
-    headers = {keyword: fields.human(dataset, keyword) for keyword in ACQUISITION_KEYWORDS}
+    modality = fields.text(dataset, "Modality")
+    headers: dict[str, Any] = _said(dataset, ACQUISITION_KEYWORDS)
+    if modality == "PT":
+        tracers = [_said(item, TRACER_KEYWORDS) for item in fields.items(dataset, TRACER_SEQUENCE)]
+        headers |= _said(dataset, PET_KEYWORDS) | ({TRACER_SEQUENCE: tracers} if tracers else {})
     return SeriesHeaders(
         root=root,
         study_uid=study_uid,
         series_uid=series_uid,
-        modality=fields.text(dataset, "Modality"),
+        modality=modality,
         description=fields.human(dataset, "SeriesDescription"),
         number=fields.integer(dataset, "SeriesNumber"),
-        headers={keyword: value for keyword, value in headers.items() if value},
+        headers=headers,
     )
+
+
+def _said(dataset: Dataset, keywords: tuple[str, ...]) -> dict[str, str]:
+    """Those of the keywords that have a value."""
+    values = {keyword: fields.human(dataset, keyword) for keyword in keywords}
+    return {keyword: value for keyword, value in values.items() if value}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg import geometry
+from medimg.dicom.even import NoEvenGridError, even_grid
 from medimg.dicom.header import Frame
 from medimg.errors import InputError, Reason
 
@@ -38,10 +39,15 @@ class Stack:
     """Frames in slice order (along row x column) and their grid as dcm2niix stores it.
 
     affine_ras: voxel (i, j, k) -> RAS mm where i is the column, j runs opposite to the rows, k is the slice.
+    at: where each frame lies among the `slices` of the grid: 0, 1, 2 ... unless they were not evenly spaced;
+    uneven: the reason code of that.
     """
 
     frames: tuple[Frame, ...]
     affine_ras: geometry.Affine
+    at: NDArray[np.float64]
+    slices: int
+    uneven: Reason | None = None
 
 
 def positions(frames: Sequence[Frame]) -> NDArray[np.float64]:
@@ -79,8 +85,8 @@ def is_even(depth: NDArray[np.float64]) -> bool:
     return bool(len(gaps) < 2 or np.abs(gaps - gaps.mean()).max() <= _tolerance(float(gaps.mean())))
 
 
-def place(frames: Sequence[Frame]) -> Stack:
-    """Sort the frames and fit their grid.
+def place(frames: Sequence[Frame], even_out: bool = False) -> Stack:
+    """Sort the frames and fit their grid. even_out: give slices that are not evenly spaced the even grid nearest.
 
     Raises InputError: single_slice, duplicate_position, missing_slices, uneven_spacing, unsupported_kind (slices
     that slide along themselves).
@@ -91,28 +97,49 @@ def place(frames: Sequence[Frame]) -> Stack:
     order = np.argsort(depth, kind="stable")
     ordered = tuple(frames[index] for index in order)
     depth = depth[order]
-    _check_spacing(ordered, depth)
-    origin, step = _fit(ordered)
+    _check_distinct(ordered, depth)
+    uneven, at = None, np.arange(len(ordered), dtype=np.float64)
+    try:
+        _check_spacing(ordered, depth)
+        origin, step = _fit(ordered, at)
+    except InputError as error:
+        if not even_out:
+            raise
+        uneven, at = error.reason, _even_places(ordered, depth)
+        origin, step = _fit(ordered, at)
     directions = axes(ordered)
     shear = np.degrees(np.arccos(min(1.0, abs(float(directions[2] @ step)) / float(np.linalg.norm(step)))))
     if shear > MAX_SHEAR_DEGREES:
         raise _error(Reason.UNSUPPORTED_KIND, f"slices are sheared by {shear:.0f} degrees", ordered)
-    return Stack(ordered, _affine_ras(ordered[0], directions, origin, step))
+    affine = _affine_ras(ordered[0], directions, origin, step)
+    return Stack(ordered, affine, at, slices=max(round(float(at[-1])), 1) + 1, uneven=uneven)
 
 
 def _tolerance(spacing: float) -> float:
     return max(RESIDUAL_MM, RESIDUAL_SPACING * abs(spacing))
 
 
-def _check_spacing(frames: Sequence[Frame], depth: NDArray[np.float64]) -> None:
-    """Raise unless the sorted positions are distinct and even, telling missing slices from other unevenness."""
+def _even_places(frames: Sequence[Frame], depth: NDArray[np.float64]) -> NDArray[np.float64]:
+    try:
+        return even_grid(depth, RESIDUAL_MM, RESIDUAL_SPACING)
+    except NoEvenGridError as error:
+        raise _error(error.reason, str(error), frames) from error
+
+
+def _check_distinct(frames: Sequence[Frame], depth: NDArray[np.float64]) -> None:
+    """Raise when two of the sorted positions are one."""
     gaps = np.diff(depth)
     if gaps.min() <= SAME_POSITION_MM:
         worst = int(np.argmin(gaps))
         detail = f"different images at one position ({_names(frames[worst : worst + 2])})"
         raise _error(Reason.DUPLICATE_POSITION, detail, frames)
+
+
+def _check_spacing(frames: Sequence[Frame], depth: NDArray[np.float64]) -> None:
+    """Raise unless the sorted positions are even, telling missing slices from other unevenness."""
     if is_even(depth):
         return
+    gaps = np.diff(depth)
     spacing = statistics.median(gaps[gaps < 1.5 * gaps.min()].tolist())
     steps = gaps / spacing
     missing = np.round(steps) - 1
@@ -125,17 +152,17 @@ def _check_spacing(frames: Sequence[Frame], depth: NDArray[np.float64]) -> None:
     raise _error(Reason.UNEVEN_SPACING, detail, frames)
 
 
-def _fit(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least-squares origin and step, (3,) each, of position = origin + k * step."""
+def _fit(frames: Sequence[Frame], at: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least-squares origin and step, (3,) each, of position = origin + at * step; at: (N,)."""
     points = positions(frames)
-    k = np.arange(len(points), dtype=np.float64) - (len(points) - 1) / 2
+    k = at - at.mean()
     centre = points.mean(axis=0)
     step = k @ (points - centre) / (k @ k)
     residual = float(np.linalg.norm(points - centre - np.outer(k, step), axis=1).max())
     if residual > _tolerance(float(np.linalg.norm(step))):
         detail = f"slices lie up to {residual:.3g} mm off a straight, even stack"
         raise _error(Reason.UNEVEN_SPACING, detail, frames)
-    return centre + k[0] * step, step
+    return centre - at.mean() * step, step
 
 
 def _affine_ras(

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimg.dicom.decode import PixelReader, check_syntax
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.group import Identical, Part, parts_of
 from medimg.dicom.header import Frame
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.parse import quiet
 from medimg.dicom.place import Stack, place
-from medimg.dicom.voxels import assemble, check_rescale, scaling
+from medimg.dicom.repair import Repaired, outlined, repair
+from medimg.dicom.vendor import ScalingReader
+from medimg.dicom.voxels import assemble, check_rescale, digest, scaling
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
 
@@ -30,7 +31,7 @@ NAMED_FILES = 3
 ADVICE = {
     Reason.MISSING_SLICES: "export the series again, complete",
     Reason.DUPLICATE_POSITION: "keep one image per position",
-    Reason.UNEVEN_SPACING: "resample the series, or export an evenly spaced one",
+    Reason.UNEVEN_SPACING: "export an evenly spaced series",
     Reason.NO_GEOMETRY: "export the original images with position, orientation and pixel spacing",
     Reason.TRUNCATED: "copy the files again",
     Reason.TOO_LARGE: "copy the files again",
@@ -45,6 +46,9 @@ ADVICE = {
     Reason.MIXED_ORIENTATION: "a volume needs at least two slices of one orientation",
 }
 """What to do, by reason; other reasons say it in their own message."""
+
+INTERPOLATION_ADVICE = "or have it interpolated with --resample-gaps"
+"""Added for a stack that only needs an even grid, unless that was tried."""
 
 
 @dataclass
@@ -66,7 +70,16 @@ class SeriesResult:
     undecided: bool = False
 
 
-def outline_series(headers: SeriesHeaders) -> SeriesResult:
+@dataclass(frozen=True)
+class _Way:
+    """How a series is read: as the options allow, and without `pixels` from its headers alone."""
+
+    options: ReadOptions
+    pixels: PixelReader | None
+    vendor: ScalingReader = field(default_factory=ScalingReader)
+
+
+def outline_series(headers: SeriesHeaders, options: ReadOptions = AS_SCANNED) -> SeriesResult:
     """As `read_series`, told by the headers alone: volumes have their grid and no digest, and every voxel is 0.
 
     No pixel is read and no memory taken for them. What only pixels can tell (damage, an empty volume) may still
@@ -78,10 +91,11 @@ def outline_series(headers: SeriesHeaders) -> SeriesResult:
         compared.append(_same_scale(a, b))
         return False
 
-    result = _series(headers, None, different)
+    way = _Way(options, pixels=None)
+    result = _series(headers, way, different)
     if not any(compared):
         return result
-    copies = _series(headers, None, _same_scale)
+    copies = _series(headers, way, _same_scale)
     if _outcome(copies) == _outcome(result):
         return result
     copies.undecided = True
@@ -92,7 +106,7 @@ def _outcome(result: SeriesResult) -> Reason | None:
     return result.rejection.reason if result.rejection is not None else None
 
 
-def read_series(headers: SeriesHeaders) -> SeriesResult:
+def read_series(headers: SeriesHeaders, options: ReadOptions = AS_SCANNED) -> SeriesResult:
     """Read every volume of one series; never raises for what the files hold.
 
     Each volume is (I, J, K) with its affine to RAS mm, CT in HU; several where the series holds several
@@ -100,20 +114,19 @@ def read_series(headers: SeriesHeaders) -> SeriesResult:
     volume's `source.files`, in `excluded`, in `rejection.files`, or in `unused`.
     """
     reader = PixelReader()
-    return _series(headers, reader, lambda a, b: _identical(a, b, reader))
+    return _series(headers, _Way(options, reader), lambda a, b: _identical(a, b, reader))
 
 
-def _series(headers: SeriesHeaders, reader: PixelReader | None, identical: Identical) -> SeriesResult:
-    """Without a reader, no pixel is read."""
+def _series(headers: SeriesHeaders, way: _Way, identical: Identical) -> SeriesResult:
     result = SeriesResult(headers.study_uid, headers.series_uid, headers.modality, headers.description)
     with quiet():
         sound = _sound_frames(headers.frames, result)
         if result.rejection is None:
             parts = _parts(sound, identical, result)
             for part in parts:
-                _read_part(part, headers, reader, result)
+                _read_part(part, headers, way, result)
             _note_mixed_orientation(parts, result)
-    _conclude(headers, result)
+    _conclude(headers, result, way.options)
     return result
 
 
@@ -160,10 +173,12 @@ def _same_scale(a: Frame, b: Frame) -> bool:
     return scaling(a) == scaling(b) and a.padding == b.padding
 
 
-def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader | None, result: SeriesResult) -> None:
+def _read_part(part: Part, headers: SeriesHeaders, way: _Way, result: SeriesResult) -> None:
     try:
-        stack = place(part.frames)
-        array, sha256 = _grid(stack, headers.modality) if reader is None else _voxels(stack, headers.modality, reader)
+        stack = place(part.frames, way.options.resample_gaps)
+        maker = headers.headers.get("Manufacturer", "")
+        frames, said = way.vendor.scaled(stack.frames, headers.modality, maker, way.options.philips_precise)
+        done, sha256 = _voxels(replace(stack, frames=frames), headers.modality, way)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
@@ -183,9 +198,12 @@ def _read_part(part: Part, headers: SeriesHeaders, reader: PixelReader | None, r
         study_uid=headers.study_uid,
         series_uid=headers.series_uid,
         frame_of_reference_uid=first.frame_of_reference or None,
-        headers={**headers.headers, **extra},
+        headers={**headers.headers, **said, **extra},
+        read_options=way.options.given,
+        resampling=done.steps,
     )
-    result.volumes.append(Volume(array, stack.affine_ras, source, headers.modality or None, headers.description))
+    identity = (source, headers.modality or None, headers.description)
+    result.volumes.append(Volume(done.array, done.affine_ras, *identity, made_up=done.made_up))
 
 
 def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None:
@@ -200,23 +218,31 @@ def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None
     result.rejection = InputError(Reason.MIXED_ORIENTATION, detail, paths)
 
 
-def _voxels(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[Any], str]:
-    """As `assemble`; a volume that does not fit into memory is the series' failure, not the program's."""
+def _voxels(stack: Stack, modality: str, way: _Way) -> tuple[Repaired, str | None]:
+    """What `assemble` and `repair` give, with its digest; without pixels as far as headers tell, and none.
+
+    A volume too large for memory is the series' failure, not the program's.
+    """
+    if way.pixels is None:
+        return _outlined(stack, modality, way.options), None
     try:
-        return assemble(stack, modality, reader)
+        array, sha256 = assemble(stack, modality, way.pixels)
+        done = repair(array, stack, modality, way.options)
     except MemoryError as error:
         paths = [frame.path for frame in stack.frames]
         detail = f"{len(paths)} slices do not fit into this machine's memory"
         raise InputError(Reason.TOO_LARGE, detail, paths) from error
+    if done.steps:
+        sha256 = digest(replace(stack, affine_ras=done.affine_ras), done.array)
+    return done, sha256
 
 
-def _grid(stack: Stack, modality: str) -> tuple[NDArray[Any], None]:
-    """Zeros (I, J, K) that take no memory, for voxels that were not read. Raises InputError as the headers tell."""
+def _outlined(stack: Stack, modality: str, options: ReadOptions) -> Repaired:
+    """The grid alone. Raises InputError for what headers tell of pixels that cannot be read."""
     check_rescale(stack.frames, modality)
     for frame in stack.frames:
         check_syntax(frame)
-    first = stack.frames[0]
-    return np.broadcast_to(np.int16(0), (first.columns, first.rows, len(stack.frames))), None
+    return outlined(stack, modality, options)
 
 
 def _exclude(result: SeriesResult, path: Path, reason: Reason) -> None:
@@ -224,7 +250,7 @@ def _exclude(result: SeriesResult, path: Path, reason: Reason) -> None:
         result.excluded.append((path, reason))
 
 
-def _conclude(headers: SeriesHeaders, result: SeriesResult) -> None:
+def _conclude(headers: SeriesHeaders, result: SeriesResult, options: ReadOptions) -> None:
     """A series without a volume is rejected for the commonest reason; every rejection says which series it is."""
     if result.rejection is None and not result.volumes:
         counts = Counter(reason for _path, reason in result.excluded)
@@ -234,7 +260,7 @@ def _conclude(headers: SeriesHeaders, result: SeriesResult) -> None:
     if result.rejection is not None:
         error = result.rejection
         named = f" ({headers.description})" if headers.description else ""
-        advice = f"; {ADVICE[error.reason]}" if error.reason in ADVICE else ""
+        advice = f"; {_advice(error.reason, options)}" if error.reason in ADVICE else ""
         result.rejection = InputError(error.reason, f"series {headers.series_uid}{named}: {error}{advice}", error.files)
         result.rejection.__cause__ = error.__cause__
         result.unused = _left_over(headers, result, error)
@@ -244,6 +270,12 @@ def _left_over(headers: SeriesHeaders, result: SeriesResult, rejection: InputErr
     used = {path for volume in result.volumes for path in volume.source.files}
     told = used.union(rejection.files, (path for path, _reason in result.excluded))
     return [path for path in dict.fromkeys(frame.path for frame in headers.frames) if path not in told]
+
+
+def _advice(reason: Reason, options: ReadOptions) -> str:
+    if reason in (Reason.MISSING_SLICES, Reason.UNEVEN_SPACING) and not options.resample_gaps:
+        return f"{ADVICE[reason]}, {INTERPOLATION_ADVICE}"
+    return ADVICE[reason]
 
 
 def _listed(paths: Sequence[Path]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from medimg import volumes
 from medimg.dicom.discover import SeriesHeaders, discover, is_dicom_or_archive, medium_of
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.series import read_series
 from medimg.errors import InputError, Reason, UsageError
 from medimg.progress import Progress, silent
@@ -34,6 +35,7 @@ NNUNET_CHANNEL = re.compile(r"_(\d{4})$")
 class Candidate:
     """A scan that could be chosen: `volume` of a file is there already, a DICOM series has yet to be read.
 
+    read_with: its volumes; the options are for DICOM series, a volume file is taken as it is.
     refusal: why it cannot be chosen, though it lies in the folder. warnings: what a reader of its results must know.
     """
 
@@ -41,13 +43,17 @@ class Candidate:
     description: str
     modality: str | None
     role: str | None
-    read: Callable[[], list[Volume]]
+    read_with: Callable[[ReadOptions], list[Volume]]
     study_uid: str | None = None
     series_uid: str | None = None
     headers: SeriesHeaders | None = None
     volume: Volume | None = None
     refusal: InputError | None = None
     warnings: tuple[str, ...] = ()
+
+    def read(self, options: ReadOptions = AS_SCANNED) -> list[Volume]:
+        """Its volumes. Raises InputError when it is none."""
+        return self.read_with(options)
 
     def summary(self) -> dict[str, Any]:
         """For the report and for messages."""
@@ -105,7 +111,7 @@ def _from_file(path: Path, role: str | None) -> Candidate:
         description=volume.description,
         modality=volume.modality,
         role=told,
-        read=lambda: [volume],
+        read_with=lambda _options: [volume],
         study_uid=volume.source.study_uid,
         series_uid=volume.source.series_uid,
         volume=volume,
@@ -135,11 +141,11 @@ def _from_files(paths: Sequence[Path], roles: Sequence[str | None]) -> list[Cand
 
 
 def _refused(path: Path, role: str | None, error: InputError) -> Candidate:
-    def read() -> list[Volume]:
+    def read(_options: ReadOptions) -> list[Volume]:
         raise error
 
     told = role or role_of_name(volumes.stem(path))
-    return Candidate(path, description=volumes.stem(path), modality=None, role=told, read=read, refusal=error)
+    return Candidate(path, description=volumes.stem(path), modality=None, role=told, read_with=read, refusal=error)
 
 
 def _from_case_folder(folder: Path, paths: Sequence[Path]) -> list[Candidate]:
@@ -222,8 +228,8 @@ def _damage(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _from_series(series: SeriesHeaders, warnings: tuple[str, ...]) -> Candidate:
-    def read() -> list[Volume]:
-        result = read_series(series)
+    def read(options: ReadOptions) -> list[Volume]:
+        result = read_series(series, options)
         # what is left of a series that is not whole is no scan to search
         if result.rejection is not None:
             raise result.rejection
@@ -234,7 +240,7 @@ def _from_series(series: SeriesHeaders, warnings: tuple[str, ...]) -> Candidate:
         description=series.description,
         modality=series.modality,
         role=role_of_description(series.description) if series.modality == "MR" else None,
-        read=read,
+        read_with=read,
         study_uid=series.study_uid,
         series_uid=series.series_uid,
         headers=series,

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any
 
 import medimg
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.pipeline import Pipeline
 from medimg.results import Report
 from medimg.study import Volume
@@ -72,7 +73,24 @@ def describe_input(role: str, volume: Volume) -> dict[str, Any]:
         "spacing_mm": [round(float(value), 6) for value in volume.spacing_mm],
         "affine_ras": [[round(float(value), 6) for value in row] for row in volume.affine_ras],
         "headers": source.headers,
+        "read_options": list(source.read_options),
+        "resampling": list(source.resampling),
     }
+
+
+def resampling_warnings(role: str, volume: Volume, options: ReadOptions = AS_SCANNED) -> list[str]:
+    """What a reader of the report must know of a volume that is not as it was scanned, or not read as was asked."""
+    said = []
+    if options.given and volume.source.kind != "dicom":
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.given)
+        said.append(f"{role}: {flags} did nothing, a volume file is taken as it is")
+    for step in volume.source.resampling:
+        if step.get("kind") == "resample_gaps":
+            made_up, total = step.get("slices_made_up"), volume.shape[2]
+            said.append(f"{role}: {made_up} of {total} slices were not scanned but interpolated ({step.get('reason')})")
+        else:
+            said.append(f"{role}: resampled from slices tilted by {step.get('tilt_degrees')} degrees")
+    return said
 
 
 def base_provenance(clock: Clock) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medimg import files
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.report.writers import withdraw_report
 from medimg.results import Report
-from medimg.stages.case import Case, Clock, base_provenance, describe_input
+from medimg.stages.case import Case, Clock, base_provenance, describe_input, resampling_warnings
 from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
@@ -27,22 +28,22 @@ def run_chain(
     pipeline: Pipeline | None = None,
     *,
     engine: Engine | None = None,
+    options: ReadOptions = AS_SCANNED,
     progress: Progress = silent,
     series_uids: Sequence[str] = (),
 ) -> Case:
     """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
 
-    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take.
-    A chain always selects and reads; what it does after
-    that is what its `stages` say. Raises the errors of its stages; OutputError before anything is computed when
-    `output` cannot be written.
+    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options`
+    how they may be read. A chain always selects and reads; what it does after that is what its `stages` say. Raises
+    the errors of its stages; OutputError before anything is computed when `output` cannot be written.
     """
     files.output_folder(output)
     clock = Clock()
     with clock.time("select"):
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
-        case = open_case(selection, clock)
+        case = open_case(selection, clock, options)
     withdraw_report(output)
     for stage in selection.pipeline.stages:
         if stage.name == "preprocess" and stage.options.get("save"):
@@ -56,13 +57,15 @@ def run_chain(
     return case
 
 
-def open_case(selection: Selection, clock: Clock) -> Case:
+def open_case(selection: Selection, clock: Clock, options: ReadOptions = AS_SCANNED) -> Case:
     """Read what was selected into a case with an empty report."""
-    selection, volumes = read_chosen(selection)
+    selection, volumes = read_chosen(selection, options)
+    warnings = [warning for chosen in selection.chosen.values() for warning in chosen.warnings]
+    warnings += [warning for role, volume in volumes.items() for warning in resampling_warnings(role, volume, options)]
     report = Report(
         pipeline=selection.pipeline.identity,
         inputs=[describe_input(role, volume) for role, volume in volumes.items()],
-        warnings=[warning for chosen in selection.chosen.values() for warning in chosen.warnings],
+        warnings=warnings,
         provenance={**base_provenance(clock), "selection": selection.to_dict()},
     )
     return Case(selection.pipeline, volumes, report, clock)

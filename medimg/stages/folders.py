@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from medimg.dicom.options import ReadOptions
 from medimg.errors import InputError, PipelineError, Reason, UsageError
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.report.read import read_report
@@ -57,7 +58,8 @@ def _volume(folder: Path, entry: dict[str, Any]) -> Volume:
     found = [c for c in find_candidates(path) if c.headers is None or series_uid in (None, c.series_uid)]
     if not found:
         raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} no longer holds series {series_uid}; infer again", [path])
-    for volume in (volume for candidate in found for volume in candidate.read()):
+    options = ReadOptions.named(entry.get("read_options", ()))
+    for volume in (volume for candidate in found for volume in candidate.read(options)):
         if volume.source.sha256 == entry.get("sha256"):
             return volume
     message = f"{path} is not the scan the report was made from (its digest differs); infer again"

@@ -49,6 +49,8 @@ def with_sidecar(volume: Volume, sidecar: dict[str, Any]) -> Volume:
     known: dict[str, Any] = {key: origin[key] for key in keys if isinstance(origin.get(key), str)}
     if isinstance(origin.get("headers"), dict):
         known["headers"] = origin["headers"]
+    if isinstance(sidecar.get("resampling"), list):
+        known["resampling"] = tuple(sidecar["resampling"])
     # BIDS sidecars say Modality and SeriesDescription
     modality = sidecar.get("modality") or sidecar.get("Modality")
     description = sidecar.get("description") or sidecar.get("SeriesDescription") or volume.description

@@ -11,6 +11,7 @@ from typing import Any
 
 from medimg.dicom import fields
 from medimg.dicom.discover import SeriesHeaders
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.parse import quiet, read_header, wanted
 from medimg.dicom.series import SeriesResult, outline_series
 from medimg.errors import InputError
@@ -26,7 +27,9 @@ PATIENT_TAGS = wanted(map(fields.tag_of, ("PatientName", "PatientID")))
 """Read here and nowhere else in medimg."""
 
 
-def list_folder(root: Path, choice: Choice = EVERYTHING, progress: Progress = silent) -> dict[str, Any]:
+def list_folder(
+    root: Path, choice: Choice = EVERYTHING, progress: Progress = silent, options: ReadOptions = AS_SCANNED
+) -> dict[str, Any]:
     """The `medimg.list/1` document of everything under `root` that was asked for.
 
     Raises InputError (not_dicom) when there is nothing, UsageError when nothing there was asked for.
@@ -37,13 +40,13 @@ def list_folder(root: Path, choice: Choice = EVERYTHING, progress: Progress = si
         raise nothing_there(found, root)
     rows = []
     for done, scan in enumerate(chosen, start=1):
-        rows.append(_series(scan, root) if isinstance(scan, SeriesHeaders) else _file(scan, root))
+        rows.append(_series(scan, root, options) if isinstance(scan, SeriesHeaders) else _file(scan, root))
         progress("series", done, len(chosen))
     skipped = [{"path": relative(skip.path, root), "reason": str(skip.reason)} for skip in found.skipped]
     return {"schema": LIST_SCHEMA, "series": rows, "not_chosen": len(not_chosen), "skipped": skipped}
 
 
-def _series(series: SeriesHeaders, root: Path) -> dict[str, Any]:
+def _series(series: SeriesHeaders, root: Path, options: ReadOptions) -> dict[str, Any]:
     paths = list(dict.fromkeys(frame.path for frame in series.frames))
     return {
         "patient": _patient(paths[0]),
@@ -54,7 +57,7 @@ def _series(series: SeriesHeaders, root: Path) -> dict[str, Any]:
         "kind": "dicom",
         "path": relative(paths[0].parent, root),
         "kernel": str(series.headers.get("ConvolutionKernel", "")) or None,
-        **_told(outline_series(series)),
+        **_told(outline_series(series, options)),
         "files": len(paths),
     }
 

@@ -6,13 +6,14 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import medimg
 from medimg import files, geometry
 from medimg.dicom.discover import SeriesHeaders, Skipped
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.series import SeriesResult, outline_series, read_series
 from medimg.errors import UsageError
 from medimg.progress import Progress, silent
@@ -36,6 +37,15 @@ MAX_SLUG = 40
 
 UID_DIGITS = 8
 """Hex digits of the series UID's digest in a file name: names stay unique and say nothing about the site."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """root: what is searched, which paths are relative to. output: None where nothing is to be written."""
+
+    root: Path
+    output: Path | None
+    options: ReadOptions = AS_SCANNED
 
 
 @dataclass
@@ -72,13 +82,18 @@ class Manifest:
 
 
 def preprocess_folder(
-    root: Path, output: Path | None, progress: Progress | None = None, choice: Choice = EVERYTHING
+    root: Path,
+    output: Path | None,
+    progress: Progress | None = None,
+    choice: Choice = EVERYTHING,
+    options: ReadOptions = AS_SCANNED,
 ) -> Manifest:
     """Convert every series and volume file under `root` that was asked for into `output`.
 
     Writes `<name>.nii.gz`, `<name>.json` and manifest.json. Without `output` nothing is written and no pixel read:
     the manifest says what headers tell, and the names there would be; its status may be "to be read" too.
-    A `root` that `medimg select` left gives what was chosen, and nothing else.
+    A `root` that `medimg select` left gives what was chosen, and nothing else. A volume that `options` let be
+    resampled comes with `<name>_made_up_mask.nii.gz`, 1 for every voxel that was not scanned.
     One series is in memory at a time. The manifest is written whatever happens to single series, and last: a run that
     is stopped leaves none, so that no half of a folder looks whole.
     Raises OutputError, InputError (not_dicom) when there is nothing to convert, UsageError when nothing there was
@@ -87,15 +102,16 @@ def preprocess_folder(
     listen = progress or silent
     if output is not None:
         files.output_folder(output)
+    run = _Run(root, output, options)
     if (root / SELECTION_FILE).is_file():
-        return _preprocess_selection(root, output, listen, choice)
+        return _preprocess_selection(run, listen, choice)
     found = survey(root, output, listen)
     chosen, not_chosen = divide(found, choice)
     _withdraw_manifest(output)
     manifest = Manifest(root, skipped=found.skipped, damaged=found.damaged)
     manifest.not_chosen = [_left(scan, why, root) for scan, why in not_chosen]
     for done, scan in enumerate(chosen, start=1):
-        manifest.series.append(_convert_found(scan, found, root, output))
+        manifest.series.append(_convert_found(scan, found, run))
         listen("series", done, len(chosen))
     if output is not None:
         files.write_json(output / MANIFEST_FILE, manifest.to_dict())
@@ -118,43 +134,43 @@ def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
     files.output_folder(output)
     manifest = Manifest(output)
     for role, volume in volumes.items():
-        manifest.series.append(_convert_volume(volume, role, output, role))
+        manifest.series.append(_convert_volume(volume, role, _Run(volume.source.path, output), role))
     files.write_json(output / MANIFEST_FILE, manifest.to_dict())
     return output / MANIFEST_FILE
 
 
-def _preprocess_selection(root: Path, output: Path | None, listen: Progress, choice: Choice) -> Manifest:
+def _preprocess_selection(run: _Run, listen: Progress, choice: Choice) -> Manifest:
     if choice != EVERYTHING:
-        raise UsageError(f"{root / SELECTION_FILE} has chosen already; name the scan's own folder to choose anew")
-    manifest = Manifest(root)
-    chosen = find_candidates(root)
-    _withdraw_manifest(output)
+        raise UsageError(f"{run.root / SELECTION_FILE} has chosen already; name the scan's own folder to choose anew")
+    manifest = Manifest(run.root)
+    chosen = find_candidates(run.root)
+    _withdraw_manifest(run.output)
     for done, candidate in enumerate(chosen, start=1):
-        manifest.series.append(_convert_chosen(candidate, output))
+        manifest.series.append(_convert_chosen(candidate, replace(run, root=candidate.path)))
         listen("series", done, len(chosen))
-    if output is not None:
-        files.write_json(output / MANIFEST_FILE, manifest.to_dict())
+    if run.output is not None:
+        files.write_json(run.output / MANIFEST_FILE, manifest.to_dict())
     return manifest
 
 
-def _convert_chosen(candidate: Candidate, output: Path | None) -> dict[str, Any]:
+def _convert_chosen(candidate: Candidate, run: _Run) -> dict[str, Any]:
     """A chosen series as `_convert` does it; a chosen volume file is written again with its sidecar."""
     if candidate.headers is not None:
-        return _convert(candidate.headers, candidate.path, output, candidate.role)
+        return _convert(candidate.headers, run, candidate.role)
     (volume,) = candidate.read()
     name = stem(candidate.path)
     if candidate.role is not None and role_of_name(name) != candidate.role:
         name = f"{name}_{candidate.role}"  # two roles may come from files of one name
-    return _convert_volume(volume, name, output, candidate.role)
+    return _convert_volume(volume, name, run, candidate.role)
 
 
-def _convert_volume(volume: Volume, name: str, output: Path | None, role: str | None) -> dict[str, Any]:
+def _convert_volume(volume: Volume, name: str, run: _Run, role: str | None) -> dict[str, Any]:
     """Write a volume that is in memory already; its manifest entry."""
     source = volume.source
-    written = _write(volume, source.path, output, name, role)
+    written = _write(volume, run, name, role)
     uids = (source.study_uid or "", source.series_uid or "")
     result = SeriesResult(*uids, modality=volume.modality or "", description=volume.description)
-    return _entry(result, [written], source.path)
+    return _entry(result, [written], run.root)
 
 
 def relative(path: Path, root: Path) -> str:
@@ -173,32 +189,32 @@ def file_stem(headers: SeriesHeaders) -> str:
     return f"{number}{slug}_{digest}"
 
 
-def _convert_found(scan: SeriesHeaders | Path, found: Survey, root: Path, output: Path | None) -> dict[str, Any]:
+def _convert_found(scan: SeriesHeaders | Path, found: Survey, run: _Run) -> dict[str, Any]:
     if isinstance(scan, SeriesHeaders):
-        return _convert(scan, root, output)
-    return _convert_file(scan, found.folder, root, output)
+        return _convert(scan, run)
+    return _convert_file(scan, found.folder, run)
 
 
-def _convert(headers: SeriesHeaders, root: Path, output: Path | None, role: str | None = None) -> dict[str, Any]:
+def _convert(headers: SeriesHeaders, run: _Run, role: str | None = None) -> dict[str, Any]:
     """Read one series, write its volumes and sidecars; its manifest entry."""
-    result = outline_series(headers) if output is None else read_series(headers)
-    return _written(result, file_stem(headers), root, output, role)
+    read = outline_series if run.output is None else read_series
+    return _written(read(headers, run.options), file_stem(headers), run, role)
 
 
-def _convert_file(path: Path, folder: Path, root: Path, output: Path | None) -> dict[str, Any]:
+def _convert_file(path: Path, folder: Path, run: _Run) -> dict[str, Any]:
     """Read one volume file, write its volumes and sidecars; its manifest entry."""
-    result = outline_file(path) if output is None else read_file(path)
-    return _written(result, file_name(path, folder), root, output, role_of_file(path))
+    result = outline_file(path) if run.output is None else read_file(path)
+    return _written(result, file_name(path, folder), run, role_of_file(path))
 
 
-def _written(result: SeriesResult, name: str, root: Path, output: Path | None, role: str | None) -> dict[str, Any]:
+def _written(result: SeriesResult, name: str, run: _Run, role: str | None) -> dict[str, Any]:
     """Write the volumes of a result, numbered when there are several; its manifest entry."""
     several = len(result.volumes) > 1
     volumes = [
-        _write(volume, root, output, f"{name}_{number}" if several else name, role)
+        _write(volume, run, f"{name}_{number}" if several else name, role)
         for number, volume in enumerate(result.volumes, start=1)
     ]
-    return _entry(result, volumes, root)
+    return _entry(result, volumes, run.root)
 
 
 def _left(scan: SeriesHeaders | Path, why: str, root: Path) -> dict[str, Any]:
@@ -238,23 +254,35 @@ def status_of(result: SeriesResult) -> str:
     return "ok" if result.rejection is None else "rejected"
 
 
-def _write(volume: Volume, root: Path, output: Path | None, name: str, role: str | None) -> dict[str, Any]:
+def _write(volume: Volume, run: _Run, name: str, role: str | None) -> dict[str, Any]:
     """Write one volume and its sidecar, unless nothing is to be written; the manifest's words about it."""
+    mask = f"{name}_made_up_mask.nii.gz"
     summary = {
         "path": f"{name}.nii.gz",
         "shape": list(volume.shape),
         "spacing_mm": [round(float(value), 6) for value in volume.spacing_mm],
         "affine_ras": volume.affine_ras.tolist(),
         "files": len(volume.source.files),
-        "resampled": False,
+        "resampled": bool(volume.source.resampling),
+        "resampling": list(volume.source.resampling),
+        "made_up_mask": None if volume.made_up is None else mask,
     }
-    if output is None:
+    if run.output is None:
         return summary
-    path = output / f"{name}.nii.gz"
+    _write_mask(volume, run.output / mask)
+    path = run.output / f"{name}.nii.gz"
     sha256 = write_nifti(path, volume.array, volume.affine_ras, description=f"medimg {medimg.__version__}")
-    sidecar = _sidecar(volume, {**summary, "role": role, "sha256": sha256}, root)
+    sidecar = _sidecar(volume, {**summary, "role": role, "sha256": sha256}, run.root)
     files.write_json(path.with_name(stem(path) + ".json"), sidecar)
     return summary
+
+
+def _write_mask(volume: Volume, path: Path) -> None:
+    """The mask of what was not scanned; without one, that of an earlier run with other options goes."""
+    if volume.made_up is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_nifti(path, volume.made_up, volume.affine_ras, description=f"medimg {medimg.__version__}")
 
 
 def _sidecar(volume: Volume, summary: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -283,9 +311,10 @@ def _sidecar(volume: Volume, summary: dict[str, Any], root: Path) -> dict[str, A
 
 
 def _units(volume: Volume) -> str | None:
-    """HU for CT, the PET Units where the header has them, else null: MR values have no unit."""
+    """HU for CT, the PET Units where the header has them (in words for counts), else null: MR values have no unit."""
     headers = volume.source.headers
     if volume.modality == "CT":
         kind = str(headers.get("RescaleType", ""))
         return "HU" if kind in HOUNSFIELD_TYPES else kind
-    return headers.get("Units") or None
+    units = headers.get("Units") or None
+    return "counts" if units == "CNTS" else units

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.errors import InputError, Reason, UnsuitableScanError, UsageError
 from medimg.pipeline import Pipeline, PipelineInput, find_pipelines, load_pipeline
 from medimg.progress import Progress, silent
@@ -50,14 +51,14 @@ def select(
     return fitting[0]
 
 
-def read_chosen(selection: Selection) -> tuple[Selection, dict[str, Volume]]:
+def read_chosen(selection: Selection, options: ReadOptions = AS_SCANNED) -> tuple[Selection, dict[str, Volume]]:
     """Read the chosen candidates: role -> Volume, in the pipeline's channel order; and the selection as it was read.
 
     A scan that turns out to be no sound volume gives way to the next best by the pipeline's rule, with a warning.
     """
     while True:
         try:
-            return selection, {role: _one_volume(candidate) for role, candidate in selection.chosen.items()}
+            return selection, {role: _one_volume(candidate, options) for role, candidate in selection.chosen.items()}
         except InputError as error:
             if selection.instead is None:
                 raise
@@ -146,9 +147,9 @@ def _why_not(candidate: Candidate, otherwise: str | None = None) -> str:
     return otherwise or f"modality {candidate.modality or 'unknown'}"
 
 
-def _one_volume(candidate: Candidate) -> Volume:
+def _one_volume(candidate: Candidate, options: ReadOptions) -> Volume:
     """The candidate's volume; a series that splits gives its largest, and must have one that is."""
-    volumes = sorted(candidate.read(), key=lambda volume: -volume.array.size)
+    volumes = sorted(candidate.read(options), key=lambda volume: -volume.array.size)
     if not volumes:
         raise InputError(Reason.EMPTY_VOLUME, f"{named(candidate)} holds no volume")
     if len(volumes) > 1 and volumes[1].array.size == volumes[0].array.size:

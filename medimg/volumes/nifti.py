@@ -53,7 +53,7 @@ def write_nifti(path: Path, array: NDArray[Any], affine_ras: ArrayLike, descript
     image = nib.Nifti1Image(array, np.asarray(affine_ras, dtype=np.float64))
     header = image.header
     image.set_sform(image.affine, code=1)
-    image.set_qform(image.affine, code=0 if _is_sheared(image.affine) else 1)
+    image.set_qform(image.affine, code=0 if geometry.is_sheared(image.affine) else 1)
     header.set_xyzt_units("mm")
     header["descrip"] = description.encode("ascii", "replace")[:79]
     header.set_data_offset(352)
@@ -94,11 +94,6 @@ def _storable(path: Path, array: NDArray[Any]) -> NDArray[Any]:
         raise OutputError(f"cannot write {path}: {array.dtype} is no NIfTI number; convert to int32 or float32")
     target = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
     return array.astype(target, copy=False)
-
-
-def _is_sheared(affine: ArrayLike) -> bool:
-    axes = np.asarray(affine)[:3, :3] / geometry.spacing_mm(affine)
-    return bool(np.abs(axes.T @ axes - np.eye(3)).max() > 1e-4)
 
 
 def open_nifti(path: Path) -> Opened:

@@ -3,7 +3,8 @@
     make fuzz       # python tests/fuzz/run.py --count 12000 --seed 1
 
 Each case is a folder with one healthy CT series and one scan of which a file or more were damaged; it goes through
-`medimg preprocess`'s own function in a child process that has a limit of memory and of time. What must hold:
+`medimg preprocess`'s own function, with some or none of its repairs asked for, in a child process that has a limit of
+memory and of time. What must hold:
 
 * no exception but medimg's own, no crash, no hang, memory under the limit;
 * every file is accounted for: in a volume, in a rejection, excluded or skipped;
@@ -156,6 +157,7 @@ def _kind_of(number: int) -> str:
 def _run_case(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str | None, list[str]]:
     from fuzz.mutate import mutate
     from fuzz.seeds import KINDS, classic
+    from medimg.dicom.options import ReadOptions
     from medimg.errors import MedimgError
     from medimg.stages.preprocess import preprocess_folder
 
@@ -164,8 +166,9 @@ def _run_case(kind: str, rng: np.random.Generator, folder: Path) -> tuple[str | 
     targets = KINDS[kind](root / "damaged")
     for path in rng.choice(np.array(targets, dtype=object), size=int(rng.integers(1, len(targets) + 1)), replace=False):
         path.write_bytes(mutate(path.read_bytes(), rng))
+    options = ReadOptions(*map(bool, rng.integers(0, 2, 3)))
     try:
-        preprocess_folder(root, output)
+        preprocess_folder(root, output, options=options)
         return _broken_promise(root, output), _verdicts(output)
     except MedimgError as error:
         return f"the whole run stopped: {error}", []
