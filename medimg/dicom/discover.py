@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from medimg.dicom import fields
 from medimg.dicom.frames import frames_of
-from medimg.dicom.header import FRAME_KEYWORDS, ORDER_MARKS, VALUE_MARKS, Frame, is_image
+from medimg.dicom.header import FRAME_KEYWORDS, ORDER_MARKS, VALUE_MARKS, Frame, is_cut_short, is_image
 from medimg.dicom.mosaic import MOSAIC_TAGS
 from medimg.dicom.parse import Header, mapped, quiet, read_header
 from medimg.errors import InputError, Reason
@@ -178,6 +178,8 @@ def _add(path: Path, header: Header, root: Path, by_uid: dict[tuple[str, str], S
     series_uid = fields.text(dataset, "SeriesInstanceUID")
     if not series_uid and not fields.text(dataset, "SOPClassUID") and not _has_meta_group(dataset):
         raise InputError(Reason.NOT_DICOM, f"{path} is not a DICOM file", [path])
+    if is_cut_short(header):
+        raise InputError(Reason.UNREADABLE, f"{path} ends within its header; copy it again", [path])
     if not is_image(header):
         raise InputError(Reason.NOT_AN_IMAGE, f"{path} is DICOM, but not an image", [path])
     if not series_uid:

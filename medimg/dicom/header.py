@@ -27,10 +27,12 @@ PIXEL_DESCRIPTION = (
 """What one must know to decode a pixel (PS3.3 section C.7.6.3)."""
 
 FRAME_KEYWORDS = (
+    "FileSetID",
     "SOPClassUID",
     "SOPInstanceUID",
     "ImageType",
     "FrameOfReferenceUID",
+    "PatientID",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
@@ -48,6 +50,7 @@ FRAME_KEYWORDS = (
 VALUE_MARKS = (
     "ImageType",
     "SeriesNumber",
+    "StackID",
     "ComplexImageComponent",
     "EchoNumbers",
     "EchoTime",
@@ -66,7 +69,7 @@ VALUE_MARKS = (
 ORDER_MARKS = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "TriggerTime", "InstanceNumber")
 """Headers whose order may tell apart repeats in time when no value does; never used for geometry."""
 
-TEXT_MARKS = ("ImageType", "ComplexImageComponent", "ConvolutionKernel")
+TEXT_MARKS = ("ImageType", "StackID", "ComplexImageComponent", "ConvolutionKernel")
 """Marks that are words; the others are numbers, times (HHMMSS.ffffff) included."""
 
 MAX_FRAME_PIXELS = 1 << 26
@@ -111,6 +114,7 @@ class Frame:
     position: LPS mm of the centre of the first pixel; orientation: LPS cosines of the direction in which columns
     grow, then rows; pixel_spacing: mm between rows, then between columns. None where the header gives none.
     padding: inclusive range of stored values that are not part of the scan. problem: why it cannot be used.
+    patient: Patient ID, to tell patients apart; it is written nowhere.
     """
 
     path: Path
@@ -128,6 +132,7 @@ class Frame:
     image_type: tuple[str, ...] = ()
     marks: dict[str, Any] = field(default_factory=dict)
     problem: Reason | None = None
+    patient: str = ""
     tile: Tile | None = None
 
     @property
@@ -147,6 +152,12 @@ def is_image(header: Header) -> bool:
     if "Storage" in name:
         return "Image Storage" in name
     return header.pixels is not None and fields.integer(header.dataset, "Rows") is not None
+
+
+def is_cut_short(header: Header) -> bool:
+    """True for a file that ends before it says what it is. A DICOMDIR says it in its file set's identification."""
+    known = fields.text(header.dataset, "SOPClassUID") or fields.tag_of("FileSetID") in header.dataset
+    return header.pixels is None and not known
 
 
 def pixel_format(dataset: Dataset, transfer_syntax: str) -> PixelFormat:

@@ -34,6 +34,9 @@ HEAD_BYTES = 1024
 MAX_INFLATED_BYTES = 1 << 29
 """What one deflated file may become: 512 MiB, a 1000-frame 512 x 512 CT; deflate can expand a thousandfold."""
 
+MAX_HEADER_BYTES = 1 << 27
+"""What may be read of one header: 128 MiB, far above any scan's; a hostile one never ends."""
+
 MAX_FIRST_LENGTH = 128
 """A stream without preamble begins with a short element of group 0002 or 0008; longer ones are chance."""
 
@@ -89,6 +92,21 @@ class Header:
     pixels: PixelBlock | None
 
 
+class _HeaderFile(io.BufferedReader):
+    """A file of which no more than MAX_HEADER_BYTES are read, whatever lengths it claims."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._left = MAX_HEADER_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self._left:
+            raise ValueError("a header without end")
+        data = super().read(size)
+        self._left -= len(data)
+        return data
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence pydicom's warnings about values that break the standard; medimg judges them itself."""
@@ -116,7 +134,7 @@ def read_header(path: Path, tags: Sequence[int]) -> Header:
 
     Raises InputError: not_dicom, unreadable, too_large (inflating).
     """
-    with mapped(path), path.open("rb") as stream:
+    with mapped(path), _HeaderFile(path) as stream:
         head = stream.read(HEAD_BYTES)
         stream.seek(0)
         if not looks_like_dicom(head):
@@ -167,6 +185,8 @@ def _encoding_as_syntax(dataset: Dataset) -> str:
 
 def _inflated(path: Path, stream: BinaryIO) -> io.BytesIO:
     """The data set that follows the file meta group, inflated. Raises InputError too_large."""
+    if path.stat().st_size > MAX_INFLATED_BYTES:
+        raise InputError(Reason.TOO_LARGE, f"{path}: a deflated file larger than any scan; not read", [path])
     stream.seek(PREAMBLE_BYTES + 4)
     read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)

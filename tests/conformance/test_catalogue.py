@@ -58,7 +58,7 @@ def accounted_for(manifest: dict[str, Any], output: Path) -> set[str]:
     """Every file that the manifest, or a sidecar that it names, has a word for."""
     named = {entry["path"] for entry in manifest["skipped"]}
     for series in manifest["series"]:
-        named |= {*series["files"], *(entry["path"] for entry in series["excluded"])}
+        named |= {*series["files"], *series["unused"], *(entry["path"] for entry in series["excluded"])}
         for volume in series["volumes"]:
             sidecar = json.loads((output / volume["path"].replace(".nii.gz", ".json")).read_text())
             named |= set(sidecar["source"]["files"])

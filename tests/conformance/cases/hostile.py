@@ -47,6 +47,14 @@ def deflate_bomb(scan: Phantom) -> Expected:
 
 
 @cases.case
+def deflated_4_gigabytes(scan: Phantom) -> Expected:
+    """A deflated file of 4 GB lies in the series."""
+    paths = scan.slices(line(9))
+    sparse(paths[8], renamed(paths[8], b"1.2.840.10008.1.2.1.99") + b"\x03")
+    return volumes(8, skipped=[Reason.TOO_LARGE])
+
+
+@cases.case
 def nested_3000_deep(scan: Phantom) -> Expected:
     """A file of the series holds 3,000 sequences inside each other."""
     paths = scan.slices(line(9))
@@ -73,12 +81,20 @@ def frames_1e8(scan: Phantom, which) -> Expected:
     return rejected((Reason.UNSUPPORTED_KIND, Reason.MISSING_SLICES, Reason.TRUNCATED))
 
 
-@cases.each(in_its_pixels=-40, in_its_header=500, in_its_meta_group=140)
+@cases.each(in_its_pixels=-40, in_its_header=500)
 def cut_short(scan: Phantom, keep: int) -> Expected:
     """A file inside the stack is cut short."""
     path = scan.slices(line(8))[3]
     path.write_bytes(path.read_bytes()[:keep])
-    return rejected((Reason.TRUNCATED, Reason.MISSING_SLICES))
+    return rejected(Reason.TRUNCATED)
+
+
+@cases.case
+def cut_short_before_it_says_what_it_is(scan: Phantom) -> Expected:
+    """A file inside the stack ends within its meta group."""
+    path = scan.slices(line(8))[3]
+    path.write_bytes(path.read_bytes()[:140])
+    return rejected(Reason.MISSING_SLICES, skipped=[Reason.UNREADABLE])
 
 
 @cases.case
@@ -129,12 +145,17 @@ def sparse_4_gigabytes_behind_a_slice(scan: Phantom) -> Expected:
     return volumes(6)
 
 
-@cases.case
-def element_of_4_gigabytes(scan: Phantom) -> Expected:
-    """A file of the series, 4 GB of nothing, whose description claims to be almost as long."""
+ENDLESS = {
+    "description": b"\x08\x00\x3e\x10\xf0\xff\xff\xef",
+    "private_value_without_an_end": b"\x09\x00\x10\x10\xff\xff\xff\xff",
+}
+
+
+@cases.each(**ENDLESS)
+def endless(scan: Phantom, element: bytes) -> Expected:
+    """A file of the series is 4 GB of nothing, which one element of its header claims as its value."""
     paths = scan.slices(line(7))
-    head = renamed(paths[6], b"1.2.840.10008.1.2")
-    sparse(paths[6], head + b"\x08\x00\x3e\x10\xf0\xff\xff\xef")
+    sparse(paths[6], renamed(paths[6], b"1.2.840.10008.1.2") + element)
     return volumes(6, skipped=[Reason.UNREADABLE])
 
 
@@ -145,7 +166,7 @@ def element_longer_than_the_file(scan: Phantom) -> Expected:
     data = paths[6].read_bytes()
     at = data.index(b"\x20\x00\x0d\x00UI")
     paths[6].write_bytes(data[:at] + b"\x19\x00\x10\x00OB\0\0\xf0\xff\xff\xff" + data[at:])
-    return Expected(volumes(6).volumes, skipped=volumes(skipped=[Reason.UNREADABLE]).skipped)
+    return volumes(6, skipped=[Reason.UNREADABLE])
 
 
 @cases.case

@@ -69,7 +69,7 @@ def map_in_the_folder(scan: Phantom, sop_class: str) -> Expected:
 def nothing_but_a_report(scan: Phantom) -> Expected:
     """The folder holds a report and no image at all."""
     scan.slices(line(1), edit=without_pixels(WITHOUT_PIXELS["SR"]))
-    return Expected(skipped=volumes(skipped=[Reason.NOT_AN_IMAGE]).skipped)
+    return volumes(skipped=[Reason.NOT_AN_IMAGE])
 
 
 def colour(dataset: Dataset, _number: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,7 +115,7 @@ class Phantom:
         dataset.file_meta = meta
         dataset.SOPClassUID = STORAGE.get(modality, MR_STORAGE)
         dataset.SOPInstanceUID = self.uid()
-        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.5", series
+        dataset.StudyInstanceUID = "2.25.5"
         dataset.FrameOfReferenceUID = "2.25.6"
         dataset.PatientName, dataset.PatientID = "Phantom^Analytic", "phantom"
         dataset.Modality, dataset.SeriesNumber, dataset.SeriesDescription = modality, 3, "phantom"
@@ -124,6 +125,7 @@ class Phantom:
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
         dataset.PixelSpacing = list(spacing)
         with pydicom.config.disable_value_validation():
+            dataset.SeriesInstanceUID = series
             dataset.ImagePositionPatient = [float(value) for value in position]
             dataset.ImageOrientationPatient = [float(value) for value in orientation]
         dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1024
@@ -135,7 +137,9 @@ class Phantom:
         path.parent.mkdir(parents=True, exist_ok=True)
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        with pydicom.config.disable_value_validation():
+        with pydicom.config.disable_value_validation(), warnings.catch_warnings():
+            # what breaks the standard is the point of many cases
+            warnings.simplefilter("ignore")
             dataset.save_as(path, enforce_file_format=True)
         return path
 
