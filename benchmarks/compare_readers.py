@@ -32,14 +32,18 @@ from conformance.cases.phantom import Phantom  # noqa: E402
 BASELINE = "sound"
 """The case whose messages say nothing about the others."""
 
+SQUARE_MM = (1.5, 1.5)
+"""Pixels are square where a case says nothing else: a reader that swaps rows and columns is told so in one case."""
+
 LAST_LINES = 3
+"""Of what a reader that does not start has printed."""
 
 
 class Worker:
     """One reader's process."""
 
     def __init__(self, name: str, python: Path) -> None:
-        environment = {**os.environ, "COMPARE_BIN": str(Path(sys.executable).parent), "PYTHONPATH": str(HERE)}
+        environment = {**os.environ, "COMPARE_BIN": str(Path(sys.executable).parent), "PYTHONPATH": f"{HERE}:{HERE.parent}"}
         # one thread each: the readers share the machine, and no case is large
         environment |= {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
         command = [python, "-m", "compare.worker", name]
@@ -109,7 +113,7 @@ def _start(names: list[str], python: Path) -> tuple[dict[str, Worker], list[str]
 
 def _usual(worker: Worker, folder: Path) -> frozenset[str]:
     """What the reader prints for a sound series."""
-    scan = Phantom(folder / "in")
+    scan = Phantom(folder / "in", spacing=SQUARE_MM)
     scan.folder.mkdir(parents=True)
     next(case for case in CASES if case.name == BASELINE).write(scan)
     return worker.read(scan.folder, folder / "out").lines
@@ -118,7 +122,7 @@ def _usual(worker: Worker, folder: Path) -> frozenset[str]:
 def _row(
     number: int, total: int, case: Case, workers: dict[str, Worker], usual: dict[str, frozenset[str]], root: Path
 ) -> Row:
-    scan = Phantom(root / case.name / "in")
+    scan = Phantom(root / case.name / "in", spacing=SQUARE_MM)
     scan.folder.mkdir(parents=True)
     expected = case.write(scan)
     verdicts: dict[str, Verdict] = {}

@@ -27,8 +27,16 @@ class SaidNoError(Exception):
 
 def medimg(folder: Path, output: Path) -> Iterator[Output]:
     """`medimg preprocess`; exit code 3 says that a series was rejected."""
-    command = Path(os.environ["COMPARE_BIN"]) / "medimg"
-    yield from _command([command, "preprocess", folder, "-o", output], output)
+    from medimg.cli.group import cli
+
+    code: Any = 0
+    try:
+        cli(["preprocess", str(folder), "-o", str(output)], prog_name="medimg")
+    except SystemExit as end:
+        code = end.code
+    yield from _niftis(output)
+    if code:
+        raise SaidNoError(f"exit code {code}")
 
 
 def dcm2niix(folder: Path, output: Path) -> Iterator[Output]:
@@ -130,7 +138,8 @@ READERS: dict[str, tuple[str, Reader]] = {
 def warm_up(name: str) -> None:
     """Import what the reader needs, so that each case costs a fork and no import."""
     modules = {
-        "dicom2nifti": "dicom2nifti",
+        "medimg": "medimg.stages.preprocess nibabel",
+        "dicom2nifti": "dicom2nifti nibabel",
         "SimpleITK": "SimpleITK",
         "MONAI ITKReader": "monai.transforms itk",
         "MONAI PydicomReader": "monai.transforms",
@@ -139,6 +148,18 @@ def warm_up(name: str) -> None:
     }
     for module in modules.get(name, "nibabel").split():
         __import__(module)
+    if name.startswith("MONAI "):
+        _warm_up_monai()
+
+
+def _warm_up_monai() -> None:
+    """MONAI asks every reader it knows, and ITK loads its modules when they are first named."""
+    import itk
+    from monai.transforms import LoadImage
+
+    LoadImage()
+    for part in ("GDCMSeriesFileNames", "GDCMImageIO", "imread", "ImageSeriesReader", "array_view_from_image"):
+        getattr(itk, part)
 
 
 class _going_on:  # noqa: N801 - it is used as a context manager's function is

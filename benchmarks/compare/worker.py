@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from compare.peers import READERS, Reader, warm_up
 
-SECONDS = 30.0
+SECONDS = 60.0
 """Every case is a few hundred kilobytes, or a few sparse gigabytes: it takes seconds, or does not end."""
 
 MEMORY_BYTES = 3 << 30

@@ -61,7 +61,7 @@ def enhanced(
     whole.SOPClassUID = sop_class
     whole.NumberOfFrames = len(frames)
     groups = [_group(frame, shared_scale) for frame in frames]
-    shared = item(PixelMeasuresSequence=one(PixelSpacing=[2.0, 1.0], SliceThickness=3.0))
+    shared = item(PixelMeasuresSequence=one(PixelSpacing=list(scan.spacing), SliceThickness=3.0))
     if shared_scale:
         shared.PixelValueTransformationSequence = one(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")
     whole.SharedFunctionalGroupsSequence = Items([shared])

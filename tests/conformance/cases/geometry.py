@@ -292,12 +292,17 @@ def one_slice_of_another_size(scan: Phantom, which: int) -> Expected:
     return rejected(Reason.MISSING_SLICES, excluded=lone) if which < 7 else volumes(7, excluded=lone)
 
 
+def scaled(scan: Phantom, factor: float) -> tuple[float, float]:
+    down, across = scan.spacing
+    return (down * factor, across * factor)
+
+
 @cases.each(in_the_middle=3, at_the_end=7)
 def one_slice_of_another_pixel_spacing(scan: Phantom, which: int) -> Expected:
     """One slice was reconstructed with another field of view."""
     others = [place for number, place in enumerate(line(8)) if number != which]
     scan.slices(others)
-    scan.slices([line(8)[which]], spacing=(2.2, 1.1))
+    scan.slices([line(8)[which]], spacing=scaled(scan, 1.1))
     lone = [Reason.SINGLE_SLICE]
     return rejected(Reason.MISSING_SLICES, excluded=lone) if which < 7 else volumes(7, excluded=lone)
 
@@ -306,7 +311,7 @@ def one_slice_of_another_pixel_spacing(scan: Phantom, which: int) -> Expected:
 def two_fields_of_view(scan: Phantom) -> Expected:
     """One series holds two reconstructions of different fields of view at the same positions."""
     scan.slices(line(8))
-    scan.slices(line(8), spacing=(1.0, 0.5))
+    scan.slices(line(8), spacing=scaled(scan, 0.5))
     return volumes(8, 8)
 
 

@@ -56,8 +56,9 @@ def mosaic(
         words = stored(scan.dataset(first + 3 * k * normal, orientation, add=add))
         top, left = k // SIDE * rows, k % SIDE * columns
         tiles[top : top + rows, left : left + columns] = words.reshape(rows, columns)
-    # the header gives the corner of an image as large as the mosaic, centred as the slice is (spacing 2 and 1 mm)
-    corner = first - row * 1 * (SIDE - 1) * columns / 2 - column * 2 * (SIDE - 1) * rows / 2
+    # the header gives the corner of an image as large as the mosaic, centred as the slice is
+    down, across = scan.spacing
+    corner = first - row * across * (SIDE - 1) * columns / 2 - column * down * (SIDE - 1) * rows / 2
     whole = scan.dataset(corner, orientation, modality="MR")
     whole.Manufacturer = "SIEMENS"
     whole.ImageType = ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]

@@ -58,6 +58,8 @@ class Phantom:
     rows: int = 20
     columns: int = 16
     truth: Field = curved
+    spacing: tuple[float, float] = (2.0, 1.0)
+    """Between rows, and between columns, in mm: different, so that no reader takes one for the other unseen."""
     _uids: Any = field(default_factory=lambda: itertools.count(1))
 
     def uid(self) -> str:
@@ -69,7 +71,7 @@ class Phantom:
         *,
         orientation: Sequence[float] = AXIAL,
         series: str = SERIES,
-        spacing: tuple[float, float] = (2.0, 1.0),
+        spacing: tuple[float, float] | None = None,
         modality: str = "CT",
         edit: Edit | None = None,
         subfolder: str = "",
@@ -91,7 +93,7 @@ class Phantom:
         return str(dataset.SOPInstanceUID).split(".")[-1]
 
     def values(
-        self, position: Sequence[float], orientation: Sequence[float], spacing: tuple[float, float] = (2.0, 1.0)
+        self, position: Sequence[float], orientation: Sequence[float], spacing: tuple[float, float]
     ) -> NDArray[Any]:
         """The field on one slice, (rows, columns)."""
         row, column = np.array(orientation[:3]), np.array(orientation[3:])
@@ -103,11 +105,12 @@ class Phantom:
         position: Sequence[float],
         orientation: Sequence[float] = AXIAL,
         series: str = SERIES,
-        spacing: tuple[float, float] = (2.0, 1.0),
+        spacing: tuple[float, float] | None = None,
         modality: str = "CT",
         add: float = 0.0,
     ) -> Dataset:
-        """One slice as a dataset with 16-bit unsigned pixels."""
+        """One slice as a dataset with 16-bit unsigned pixels; spacing: the phantom's, unless another is given."""
+        spacing = spacing or self.spacing
         values = np.round(self.values(position, orientation, spacing) + add)
         meta = FileMetaDataset()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
