@@ -43,7 +43,11 @@ class Worker:
     """One reader's process."""
 
     def __init__(self, name: str, python: Path) -> None:
-        environment = {**os.environ, "COMPARE_BIN": str(Path(sys.executable).parent), "PYTHONPATH": f"{HERE}:{HERE.parent}"}
+        environment = {
+            **os.environ,
+            "COMPARE_BIN": str(Path(sys.executable).parent),
+            "PYTHONPATH": f"{HERE}:{HERE.parent}",
+        }
         # one thread each: the readers share the machine, and no case is large
         environment |= {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
         command = [python, "-m", "compare.worker", name]

@@ -20,7 +20,9 @@ WORST_HU = 3.0
 CORRECTED = re.compile(r"_(Eq|Tilt)")
 """Files in which dcm2niix interpolated slices anew, beside the stack as it was."""
 
-COMPLAINT = re.compile(r"warn|error|unable|fail|invalid|unsupported|missing|not |no |skip|ignor|exit code", re.IGNORECASE)
+COMPLAINT = re.compile(
+    r"warn|error|unable|fail|invalid|unsupported|missing|not |no |skip|ignor|exit code", re.IGNORECASE
+)
 """A line with one of these says that something is amiss."""
 
 

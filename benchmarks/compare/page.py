@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from compare.judge import KINDS, Verdict
 from conformance.cases import CASES, Case
+
+from compare.judge import KINDS, Verdict
 
 Row = tuple[Case, bool, Mapping[str, Verdict]]
 """A case, whether a volume must come out of it, and each reader's verdict."""

@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+
 from compare.peers import READERS, Reader, warm_up
 
 SECONDS = 60.0

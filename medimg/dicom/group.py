@@ -73,13 +73,20 @@ def parts_of(frames: Sequence[Frame], identical: Identical) -> list[Part]:
 
 def _completed(frames: Sequence[Frame]) -> list[Frame]:
     """Frames that leave out their patient or frame of reference are of the one that the others name, if it is one."""
-    known: dict[str, str] = {}
-    for name in ("patient", "frame_of_reference"):
-        named = {getattr(frame, name) for frame in frames} - {""}
-        if len(named) == 1:
-            known[name] = named.pop()
-    missing = [{name: value for name, value in known.items() if not getattr(frame, name)} for frame in frames]
-    return [replace(frame, **lacking) if lacking else frame for frame, lacking in zip(frames, missing, strict=True)]
+    patient = _only([frame.patient for frame in frames])
+    reference = _only([frame.frame_of_reference for frame in frames])
+    return [
+        frame
+        if (frame.patient or not patient) and (frame.frame_of_reference or not reference)
+        else replace(frame, patient=frame.patient or patient, frame_of_reference=frame.frame_of_reference or reference)
+        for frame in frames
+    ]
+
+
+def _only(names: Sequence[str]) -> str:
+    """The one name among the names, blanks aside; "" when there are several or none."""
+    named = set(names) - {""}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _same_grid(frames: Sequence[Frame]) -> list[list[Frame]]:

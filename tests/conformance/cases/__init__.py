@@ -4,8 +4,8 @@
 """
 
 from __future__ import annotations
+
 from conformance.cases import enhanced, geometry, hostile, kinds, layout, mosaic, objects, pixels, repeats, text
-from conformance.cases.case import Case
 from conformance.cases.case import Case, Expected, Truth
 
 THEMES = (layout, geometry, repeats, kinds, enhanced, mosaic, objects, pixels, text, hostile)

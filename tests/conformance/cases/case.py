@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from conformance.cases.phantom import Phantom
+
 from medimg.errors import Reason
 
 ROUNDING = 0.51

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from conformance.cases.case import Expected, Theme, Truth, rejected, volumes
+from conformance.cases.phantom import AXIAL, CORONAL, Phantom, line, stored
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
-from conformance.cases.case import Expected, Theme, Truth, rejected, volumes
-from conformance.cases.phantom import AXIAL, CORONAL, Phantom, line, stored
 from medimg.errors import Reason
 
 cases = Theme("enhanced")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-
 from conformance.cases.case import Expected, Theme, Truth, rejected, volumes
 from conformance.cases.phantom import AXIAL, CORONAL, OBLIQUE, SAGITTAL, START, Phantom, line, only, put, raw
+
 from medimg.errors import Reason
 
 cases = Theme("geometry")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-
 from conformance.cases.case import Expected, Theme, rejected, volumes
 from conformance.cases.phantom import Phantom, line, only, put
+
 from medimg.errors import Reason
 
 cases = Theme("hostile")
@@ -30,9 +30,12 @@ def renamed(path: Path, syntax: bytes) -> bytes:
     data = path.read_bytes()
     head = data[: data.index(DATASET)]
     at = head.index(b"1.2.840.10008.1.2.1")
-    return head[: at - 2] + (len(syntax) + len(syntax) % 2).to_bytes(2, "little") + syntax.ljust(
-        len(syntax) + len(syntax) % 2, b"\0"
-    ) + head[at + 20 :]
+    return (
+        head[: at - 2]
+        + (len(syntax) + len(syntax) % 2).to_bytes(2, "little")
+        + syntax.ljust(len(syntax) + len(syntax) % 2, b"\0")
+        + head[at + 20 :]
+    )
 
 
 @cases.case

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydicom.dataset import Dataset
-
 from conformance.cases.case import Expected, Theme, Truth, rejected, volumes
 from conformance.cases.phantom import Phantom, line, put
+from pydicom.dataset import Dataset
+
 from medimg.errors import Reason
 
 cases = Theme("kinds")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from conformance.cases.case import Expected, Theme, Truth, volumes
+from conformance.cases.phantom import Phantom, line, put
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, RLELossless
 
-from conformance.cases.case import Expected, Theme, Truth, volumes
-from conformance.cases.phantom import Phantom, line, put
 from medimg.errors import Reason
 
 cases = Theme("layout")

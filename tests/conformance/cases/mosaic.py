@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
-
 from conformance.cases.case import Expected, Theme, Truth, rejected, volumes
 from conformance.cases.phantom import AXIAL, OBLIQUE, START, Phantom, stored
+from pydicom.dataset import Dataset
+
 from medimg.errors import Reason
 
 cases = Theme("mosaic")
@@ -72,7 +72,12 @@ def mosaic(
     return scan.write(whole, scan.folder / scan.name(whole))
 
 
-STACKS = {"axial": (AXIAL, 1), "axial_downwards": (AXIAL, -1), "oblique": (OBLIQUE, 1), "oblique_downwards": (OBLIQUE, -1)}
+STACKS = {
+    "axial": (AXIAL, 1),
+    "axial_downwards": (AXIAL, -1),
+    "oblique": (OBLIQUE, 1),
+    "oblique_downwards": (OBLIQUE, -1),
+}
 
 
 @cases.each(**STACKS)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydicom.dataset import Dataset
-
 from conformance.cases.case import Expected, Theme, rejected, volumes
 from conformance.cases.phantom import CORONAL, SAGITTAL, Phantom, line, put
+from pydicom.dataset import Dataset
+
 from medimg.errors import Reason
 
 cases = Theme("objects")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from conformance.cases.case import Expected, Theme, Truth, rejected, volumes
+from conformance.cases.phantom import Phantom, line, only, put, raw, stored
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from conformance.cases.case import Expected, Theme, Truth, rejected, volumes
-from conformance.cases.phantom import Phantom, line, only, put, raw, stored
 from medimg.errors import Reason
 
 cases = Theme("pixels")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-
 from conformance.cases.case import Expected, Theme, Truth, rejected, volumes
 from conformance.cases.geometry import turned
 from conformance.cases.phantom import AXIAL, OBLIQUE, Phantom, line, put
+
 from medimg.errors import Reason
 
 cases = Theme("spacing")
