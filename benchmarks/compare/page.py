@@ -15,15 +15,16 @@ Row = tuple[Case, bool, Mapping[str, Verdict]]
 INTRODUCTION = """\
 # What DICOM readers make of it
 
-Every case of the [conformance catalogue](../tests/conformance/cases) is a small series of an analytic phantom: its value is known at every point in mm.
-Each reader gets the folder of each case and no other, with its defaults, in a process of its own under a limit of {seconds:.0f} s and {memory} GiB.
-What it gives is judged voxel by voxel against the truth at the place where the reader says the voxel lies. Through medimg the same cases run in `make test`,
-there with a second series beside each that has to come out as well.
+Every case of the [conformance catalogue](../tests/conformance/cases) is a small series of an analytic phantom: its
+value is known at every point in mm. Each reader gets the folder of each case and no other, with its defaults, in a
+process of its own under a limit of {seconds:.0f} s and {memory} GiB. What it gives is judged voxel by voxel against
+the truth at the place where the reader says the voxel lies. Through medimg the same cases run in `make test`, there
+with a second series beside each that has to come out as well.
 
 {meaning}
 
-`warned` and `wrong` carry the median error in HU of the worst volume. A reader that reads one series or one volume for each call is not
-reproached for its neighbours in cases that are about one series; a warning that it prints for a sound series too is not counted as one.
+`warned` and `wrong` carry the median error in HU of the worst volume. A warning that a reader prints for a sound series
+too is not counted as one. Pixels are square unless a case says otherwise.
 
 Made by `{command}` on {date} with {machine}.
 

@@ -192,7 +192,7 @@ def flipped(path: Path, rng: np.random.Generator, start: int, bits: int) -> None
 
 @cases.each(**{f"seed_{seed}": seed for seed in range(4)})
 def bits_flipped_in_a_header(scan: Phantom, seed: int) -> Expected:
-    """Eight random bits of the header of one slice are flipped; whatever it is then, it is no reason for a wrong volume."""
+    """Eight random bits of the header of one slice are flipped."""
     path = scan.slices(line(8))[3]
     data = path.read_bytes()
     pixels = data.index(b"\xe0\x7f\x10\x00")
