@@ -33,7 +33,8 @@ class Expected:
 
     volumes: in any order. rejected: reason of each series that is rejected; of several in a tuple, any is right.
     excluded, skipped: how many files end there for which reason. guess: nothing tells which of the images is true,
-    so that a reader which hands out a volume has guessed, even where the guess happens to be right.
+    so that a reader which hands out a volume has guessed, even where the guess happens to be right. harmless: there
+    is nothing in the pixels that a volume could show wrongly.
     """
 
     volumes: tuple[Truth, ...] = ()
@@ -41,6 +42,7 @@ class Expected:
     excluded: Counter[Reason] = field(default_factory=Counter)
     skipped: Counter[Reason] = field(default_factory=Counter)
     guess: bool = False
+    harmless: bool = False
 
 
 def volumes(*truths: Truth | int, **others: Any) -> Expected:
