@@ -43,7 +43,7 @@ $(PEERS)/.ready: $(READY) benchmarks/peers.txt
 	$(BIN)/python -m venv --clear $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --no-deps -r benchmarks/peers.txt
 	$(BIN)/python -c 'import sys; print(*(path for path in sys.path if "site-packages" in path), sep="\n")' \
-		> $$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth
+		> $$($(PEERS)/bin/python -S -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth
 	@touch $@
 
 lint: $(READY) ## ruff: rules and format
