@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SAMPLES := sample_data/generated
 OUT := demo_output
+PEERS := .venv-readers
 
-.PHONY: help setup tools demo test fuzz lint types docs docs-check wheel-test check clean
+.PHONY: help setup tools demo test fuzz compare-readers lint types docs docs-check wheel-test check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -35,6 +36,17 @@ test: $(READY) ## every test
 fuzz: $(READY) ## 12,000 damaged scans through every reader (FUZZ="--count 500 --seed 7" for another run)
 	$(BIN)/python tests/fuzz/run.py $(or $(FUZZ),--count 12000 --seed 1)
 
+compare-readers: $(PEERS)/.ready ## the conformance cases through other DICOM readers too; writes docs/readers.md
+	$(BIN)/python benchmarks/compare_readers.py --peers $(PEERS)/bin/python --page docs/readers.md
+
+# an environment of their own, for what .venv does not have; the rest is borrowed from .venv
+$(PEERS)/.ready: $(READY) benchmarks/peers.txt
+	$(BIN)/python -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --no-deps -r benchmarks/peers.txt
+	$(BIN)/python -c 'import sys; print(*(path for path in sys.path if "site-packages" in path), sep="\n")' \
+		> $$($(PEERS)/bin/python -S -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth
+	@touch $@
+
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +67,4 @@ check: ## what CI runs
 	bash .ci/run
 
 clean: ## remove what was generated; .venv too
-	rm -rf $(VENV) $(OUT) $(SAMPLES) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(OUT) $(SAMPLES) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

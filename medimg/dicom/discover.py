@@ -15,7 +15,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from medimg.dicom import fields
 from medimg.dicom.archive import is_archive, is_within, members, open_file
 from medimg.dicom.frames import frames_of
-from medimg.dicom.header import FRAME_KEYWORDS, ORDER_MARKS, VALUE_MARKS, Frame, is_image
+from medimg.dicom.header import FRAME_KEYWORDS, ORDER_MARKS, VALUE_MARKS, Frame, is_cut_short, is_image
 from medimg.dicom.mosaic import MOSAIC_TAGS
 from medimg.dicom.parse import HEAD_BYTES, Header, looks_like_dicom, mapped, quiet, read_header, wanted
 from medimg.errors import InputError, Reason
@@ -287,6 +287,8 @@ def _add(path: Path, header: Header, root: Path, by_uid: dict[tuple[str, str], S
     series_uid = fields.text(dataset, "SeriesInstanceUID")
     if not series_uid and not fields.text(dataset, "SOPClassUID") and not header.has_meta:
         raise InputError(Reason.NOT_DICOM, f"{path} is not a DICOM file", [path])
+    if is_cut_short(header):
+        raise InputError(Reason.UNREADABLE, f"{path} ends within its header; copy it again", [path])
     if not is_image(header):
         raise InputError(Reason.NOT_AN_IMAGE, f"{path} is DICOM, but not an image", [path])
     if not series_uid:

@@ -36,6 +36,9 @@ ENHANCED_MARKS = {
 }
 """Keyword in a functional group -> (its sequence, the mark of a classic image that means the same)."""
 
+ENHANCED_WORDS = {"ComplexImageComponent": "MRImageFrameTypeSequence", "StackID": "FrameContentSequence"}
+"""Marks that are words -> the functional group they stand in."""
+
 FRAME_TYPE_SEQUENCES = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence")
 """Where enhanced images keep the type of one frame (PS3.3 sections C.8.15.3.1, C.8.13.5.1, C.8.22.5.1)."""
 
@@ -68,6 +71,7 @@ def _classic(path: Path, header: Header) -> Frame:
         number=0,
         sop_uid=fields.text(dataset, "SOPInstanceUID"),
         frame_of_reference=fields.text(dataset, "FrameOfReferenceUID"),
+        patient=fields.text(dataset, "PatientID"),
         format=pixel_format(dataset, header.transfer_syntax),
         block=header.pixels,
         position=fixed_length(fields.numbers(dataset, "ImagePositionPatient"), 3),
@@ -120,7 +124,8 @@ def _enhanced_marks(macro: Any) -> dict[str, Any]:
     gradient = fields.numbers(direction, "DiffusionGradientOrientation")
     if gradient:
         marks["DiffusionGradientOrientation"] = gradient
-    component = fields.text(macro("MRImageFrameTypeSequence"), "ComplexImageComponent")
-    if component:
-        marks["ComplexImageComponent"] = component
+    for keyword, sequence in ENHANCED_WORDS.items():
+        word = fields.text(macro(sequence), keyword)
+        if word:
+            marks[keyword] = word
     return marks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ MIN_INTERLEAVED = 3
 
 INTERLEAVED_MARKS = (
     "ImageType",
+    "StackID",
     "ComplexImageComponent",
     "EchoNumbers",
     "EchoTime",
@@ -63,15 +64,33 @@ class Part:
 def parts_of(frames: Sequence[Frame], identical: Identical) -> list[Part]:
     """Split the sound frames of one series into candidate volumes; every frame is in one part, or a copy of one."""
     result: list[Part] = []
-    for group in _same_grid(frames):
+    for group in _same_grid(_completed(frames)):
         for part in _told_apart(Part(group)):
             for single in _without_repeats(part, identical):
                 result.extend(_runs(single))
     return result
 
 
+def _completed(frames: Sequence[Frame]) -> list[Frame]:
+    """Frames that leave out their patient or frame of reference are of the one that the others name, if it is one."""
+    patient = _only([frame.patient for frame in frames])
+    reference = _only([frame.frame_of_reference for frame in frames])
+    return [
+        frame
+        if (frame.patient or not patient) and (frame.frame_of_reference or not reference)
+        else replace(frame, patient=frame.patient or patient, frame_of_reference=frame.frame_of_reference or reference)
+        for frame in frames
+    ]
+
+
+def _only(names: Sequence[str]) -> str:
+    """The one name among the names, blanks aside; "" when there are several or none."""
+    named = set(names) - {""}
+    return named.pop() if len(named) == 1 else ""
+
+
 def _same_grid(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """Groups of one frame of reference, size, pixel spacing and orientation, in order of appearance."""
+    """Groups of one patient, frame of reference, size, pixel spacing and orientation, in order of appearance."""
     groups: list[list[Frame]] = []
     for frame in frames:
         home = next((group for group in groups if _fits(group[0], frame)), None)
@@ -83,7 +102,7 @@ def _same_grid(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _fits(first: Frame, other: Frame) -> bool:
-    if first.frame_of_reference != other.frame_of_reference:
+    if (first.patient, first.frame_of_reference) != (other.patient, other.frame_of_reference):
         return False
     if (first.rows, first.columns) != (other.rows, other.columns):
         return False

@@ -29,10 +29,12 @@ PIXEL_DESCRIPTION = (
 """What one must know to decode a pixel (PS3.3 section C.7.6.3)."""
 
 FRAME_KEYWORDS = (
+    "FileSetID",
     "SOPClassUID",
     "SOPInstanceUID",
     "ImageType",
     "FrameOfReferenceUID",
+    "PatientID",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
@@ -50,6 +52,7 @@ FRAME_KEYWORDS = (
 VALUE_MARKS = (
     "ImageType",
     "SeriesNumber",
+    "StackID",
     "ComplexImageComponent",
     "EchoNumbers",
     "EchoTime",
@@ -70,7 +73,7 @@ ORDER_MARKS = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "Trigger
 
 MARKS = tuple(dict.fromkeys(VALUE_MARKS + ORDER_MARKS))
 
-TEXT_MARKS = ("ImageType", "ComplexImageComponent", "ConvolutionKernel")
+TEXT_MARKS = ("ImageType", "StackID", "ComplexImageComponent", "ConvolutionKernel")
 """Marks that are words; the others are numbers, times (HHMMSS.ffffff) included."""
 
 MAX_FRAME_PIXELS = 1 << 26
@@ -97,6 +100,7 @@ class Frame:
     position: LPS mm of the centre of the first pixel; orientation: LPS cosines of the direction in which columns
     grow, then rows; pixel_spacing: mm between rows, then between columns. None where the header gives none.
     padding: inclusive range of stored values that are not part of the scan. problem: why it cannot be used.
+    patient: Patient ID, to tell patients apart; it is written nowhere.
     """
 
     path: Path
@@ -114,6 +118,7 @@ class Frame:
     image_type: tuple[str, ...] = ()
     marks: dict[str, Any] = field(default_factory=dict)
     problem: Reason | None = None
+    patient: str = ""
     tile: Tile | None = None
 
     @property
@@ -138,6 +143,12 @@ def is_image(header: Header) -> bool:
 @functools.lru_cache(256)
 def _name_of_class(uid: str) -> str:
     return UID(uid).name
+
+
+def is_cut_short(header: Header) -> bool:
+    """True for a file that ends before it says what it is. A DICOMDIR says it in its file set's identification."""
+    known = fields.text(header.dataset, "SOPClassUID") or fields.tag_of("FileSetID") in header.dataset
+    return header.pixels is None and not known
 
 
 def pixel_format(dataset: Dataset, transfer_syntax: str) -> PixelFormat:

@@ -38,6 +38,9 @@ HEAD_BYTES = 1024
 MAX_INFLATED_BYTES = 1 << 29
 """What one deflated file may become: 512 MiB, a 1000-frame 512 x 512 CT; deflate can expand a thousandfold."""
 
+MAX_HEADER_BYTES = 1 << 27
+"""What may be read of one header: 128 MiB, far above any scan's; a hostile one never ends."""
+
 MAX_FIRST_LENGTH = 128
 """A stream without preamble begins with a short element of group 0002 or 0008; longer ones are chance."""
 
@@ -104,6 +107,24 @@ Tags = Mapping[int, BaseTag]
 def wanted(tags: Iterable[int]) -> Tags:
     """The tags as `read_header` takes them, with the character set that their text is decoded by."""
     return {int(tag): BaseTag(tag) for tag in sorted({fields.tag_of("SpecificCharacterSet"), *tags})}
+
+
+class _HeaderFile:
+    """A stream of which no more than MAX_HEADER_BYTES are read, whatever lengths the file claims."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._left = MAX_HEADER_BYTES
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > self._left:
+            raise ValueError("a header without end")
+        data = self._stream.read(size)
+        self._left -= len(data)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextlib.contextmanager
@@ -192,7 +213,7 @@ def _scanned_header(head: bytes, stream: BinaryIO, tags: Tags) -> Header | None:
 
 def _parsed_header(stream: BinaryIO, tags: Tags) -> Header:
     stream.seek(0)
-    dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(tags))
+    dataset = pydicom.dcmread(_HeaderFile(stream), stop_before_pixels=True, force=True, specific_tags=list(tags))
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or _encoding_as_syntax(dataset)
     start = stream.tell()
     block = _pixel_block(stream.read(12), start, stream, syntax, deflated=False)
@@ -208,6 +229,8 @@ def _encoding_as_syntax(dataset: Dataset) -> str:
 
 def _inflated(path: Path, stream: BinaryIO) -> io.BytesIO:
     """The data set that follows the file meta group, inflated. Raises InputError too_large."""
+    if path.stat().st_size > MAX_INFLATED_BYTES:
+        raise InputError(Reason.TOO_LARGE, f"{path}: a deflated file larger than any scan; not read", [path])
     stream.seek(PREAMBLE_BYTES + 4)
     read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -6,6 +6,7 @@ numbers and slice locations lie too often.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ MAX_SHEAR_DEGREES = 45.0
 
 MISSING_FIT = 0.05
 """A gap within this part of a whole number of spacings means missing slices; any other is uneven spacing."""
+
+
+ANOTHER_SPACING = 3
+"""So many equal wide gaps in a row are a part of the scan with a spacing of its own, not missing slices."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +150,18 @@ def _check_spacing(frames: Sequence[Frame], depth: NDArray[np.float64]) -> None:
     missing = np.round(steps) - 1
     widest = int(np.argmax(gaps))
     where = f"between {frames[widest].path.name} and {frames[widest + 1].path.name}"
-    if np.abs(steps - np.round(steps)).max() <= MISSING_FIT and missing.sum() > 0:
+    whole = np.abs(steps - np.round(steps)).max() <= MISSING_FIT and missing.sum() > 0
+    if whole and not _changes_for_good(missing):
         detail = f"{int(missing.sum())} slices missing, {gaps[widest]:.4g} mm {where}, elsewhere {spacing:.4g} mm"
         raise _error(Reason.MISSING_SLICES, detail, frames)
     detail = f"slices lie {gaps.min():.4g} to {gaps.max():.4g} mm apart, widest {where}"
     raise _error(Reason.UNEVEN_SPACING, detail, frames)
+
+
+def _changes_for_good(missing: NDArray[np.float64]) -> bool:
+    """True when a wide gap repeats as a spacing does (2.5 mm, then 5 mm). missing: slices each gap lacks, (N,)."""
+    runs = itertools.groupby(missing.tolist())
+    return any(lacking > 0 and len(list(gaps)) >= ANOTHER_SPACING for lacking, gaps in runs)
 
 
 def _fit(frames: Sequence[Frame], at: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

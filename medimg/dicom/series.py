@@ -133,11 +133,16 @@ def _series(headers: SeriesHeaders, way: _Way, identical: Identical) -> SeriesRe
 def _sound_frames(frames: Sequence[Frame], result: SeriesResult) -> list[Frame]:
     """Frames that may be slices; the others are excluded, or reject the series when they should have been slices."""
     sizes = Counter(_size(frame) for frame in frames if frame.problem is None)
+    slices = {(_size(frame), frame.image_type) for frame in frames if frame.problem is None}
     sound = []
     for frame in frames:
         damaged = frame.problem in FATAL and (not sizes or _size(frame) in sizes or frame.format.rows == 0)
         if damaged and frame.problem is not None and result.rejection is None:
             result.rejection = InputError(frame.problem, f"{frame.path.name} is cut short or damaged", [frame.path])
+        elif frame.problem is Reason.NO_GEOMETRY and (_size(frame), frame.image_type) in slices:
+            # of the size and type of the others: a slice whose place is lost, not a picture put beside them
+            lost = f"{frame.path.name} does not say where it lies, as the other slices do"
+            result.rejection = result.rejection or InputError(frame.problem, lost, [frame.path])
         elif frame.problem is not None:
             # a size no other image has is a damaged header, not a shorter file
             reason = Reason.TOO_LARGE if frame.problem in FATAL and not damaged else frame.problem

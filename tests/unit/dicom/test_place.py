@@ -56,6 +56,7 @@ def test_positions_rounded_to_hundredths_are_even():
         (at(0, 3, 9, 12), Reason.MISSING_SLICES, "1 slices missing"),
         (at(0, 6, 12, 15, 21), Reason.MISSING_SLICES, "3 slices missing"),
         (at(0, 3, 7, 10), Reason.UNEVEN_SPACING, "3 to 4 mm"),
+        (at(0, 2.5, 5, 10, 15, 20), Reason.UNEVEN_SPACING, "2.5 to 5 mm"),
         ([frame((0, 9 * k, 3 * k)) for k in range(3)], Reason.UNSUPPORTED_KIND, "sheared by 72 degrees"),
     ],
 )
