@@ -15,7 +15,7 @@ from struct import Struct
 from typing import BinaryIO
 
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement, empty_value_for_VR
+from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.tag import BaseTag
 from pydicom.uid import AllTransferSyntaxes, ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
@@ -62,7 +62,7 @@ class Scan:
     head: the bytes from there on that were read already, twelve of them at least where the file has them.
     """
 
-    elements: dict[BaseTag, RawDataElement]
+    elements: dict[BaseTag, DataElement | RawDataElement]
     transfer_syntax: str
     implicit: bool
     pixel_offset: int | None
@@ -110,9 +110,11 @@ class _Walk:
             at, last = start + length, tag
         return at, syntax
 
-    def _elements(self, at: int, wanted: Mapping[int, BaseTag]) -> tuple[dict[BaseTag, RawDataElement], int | None]:
+    def _elements(
+        self, at: int, wanted: Mapping[int, BaseTag]
+    ) -> tuple[dict[BaseTag, DataElement | RawDataElement], int | None]:
         """The top level: wanted elements, and where the pixel element begins."""
-        elements: dict[BaseTag, RawDataElement] = {}
+        elements: dict[BaseTag, DataElement | RawDataElement] = {}
         last = LAST_META_TAG
         while self.reach(at + 1):
             tag, vr, start, length = self._element(at)
@@ -134,7 +136,7 @@ class _Walk:
         return elements, None
 
     def _short_elements(
-        self, at: int, last: int, elements: dict[BaseTag, RawDataElement], wanted: Mapping[int, BaseTag]
+        self, at: int, last: int, elements: dict[BaseTag, DataElement | RawDataElement], wanted: Mapping[int, BaseTag]
     ) -> tuple[int, int]:
         """Go on over elements with a two-byte length, which most are; whatever else comes is looked at one by one.
 

@@ -51,11 +51,11 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[
             if slices.dtype == np.int16 and not _fits_int16(stored, frame):
                 slices = slices.astype(np.float32)
                 hashed = _started(stack, slices.dtype)
-                beside.submit(hashed.update, slices[:k])
+                beside.submit(hashed.update, slices[:k].data)
             _rescale(stored[::-1], frame, slices[k])
             if padded is not None:
                 slices[k][padded[::-1]] = AIR_HU
-            beside.submit(hashed.update, slices[k])
+            beside.submit(hashed.update, slices[k].data)
             ends += (slices[k].min(), slices[k].max())
     _check_values(ends, frames)
     return np.asarray(slices.transpose(2, 1, 0)), str(hashed.hexdigest())
@@ -69,7 +69,7 @@ def digest(stack: Stack, array: NDArray[Any]) -> str:
     return str(result.hexdigest())
 
 
-def _started(stack: Stack, dtype: np.dtype[Any]) -> Any:
+def _started(stack: Stack, dtype: np.dtype[Any]) -> hashlib._Hash:
     """The digest up to where the voxels begin."""
     result = hashlib.sha256()
     for frame in stack.frames:
