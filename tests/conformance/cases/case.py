@@ -16,6 +16,10 @@ ROUNDING = 0.51
 """Half a grey value: pixels are whole numbers, the field is not."""
 
 
+class CannotBeMadeError(Exception):
+    """This machine has no means to make the case's files."""
+
+
 @dataclass(frozen=True)
 class Truth:
     """A volume that must come out: so many slices, the phantom's field plus `add` at every voxel centre."""
@@ -67,8 +71,6 @@ class Case:
     theme: str
     odd: str
     write: Callable[[Phantom], Expected]
-    needs: str = ""
-    """A kind of machine without which the case cannot be made; "" where any will do."""
 
 
 class Theme:

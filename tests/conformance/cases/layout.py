@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from conformance.cases.case import Expected, Theme, Truth, volumes
+from conformance.cases.case import CannotBeMadeError, Expected, Theme, Truth, volumes
 from conformance.cases.phantom import Phantom, line, put
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
@@ -148,6 +148,8 @@ def links(scan: Phantom) -> Expected:
 @cases.case
 def a_file_that_cannot_be_read(scan: Phantom) -> Expected:
     """One file of the folder gives an input error."""
+    if not UNREADABLE.is_file():
+        raise CannotBeMadeError(f"there is no {UNREADABLE}")
     scan.slices(line(6))
     (scan.folder / "unreadable.dcm").symlink_to(UNREADABLE)
     return volumes(6, skipped=[Reason.UNREADABLE])
