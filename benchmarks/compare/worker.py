@@ -79,7 +79,7 @@ def _resident(group: int) -> int:
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError, IndexError):
-            fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+            fields = Path(entry.path, "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             if int(fields[2]) == group:
                 total += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
     return total

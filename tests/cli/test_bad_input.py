@@ -131,7 +131,7 @@ def test_an_output_that_is_a_file(tmp_path, infer):
     code, line = infer(tmp_path / "a.nii.gz", output=tmp_path / "file")
     assert code == 1
     assert "is a file; name a folder with -o" in line
-    assert (tmp_path / "file").read_text() == "keep me"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "keep me"
 
 
 def test_a_pipeline_that_is_not_there(tmp_path, infer):

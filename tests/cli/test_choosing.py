@@ -50,7 +50,7 @@ def document(result: Result) -> Any:
 
 
 def manifest(folder: Path) -> Any:
-    return json.loads((folder / "manifest.json").read_text())
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 
 def accounted(folder: Path) -> set[str]:
@@ -62,7 +62,7 @@ def accounted(folder: Path) -> set[str]:
         paths |= {*entry["files"], *entry["unused"], *(excluded["path"] for excluded in entry["excluded"])}
         for volume in entry["volumes"]:
             sidecar = folder / volume["path"].replace(".nii.gz", ".json")
-            paths |= set(json.loads(sidecar.read_text())["source"]["files"])
+            paths |= set(json.loads(sidecar.read_text(encoding="utf-8"))["source"]["files"])
     return paths
 
 
@@ -187,19 +187,21 @@ def test_an_archive_gives_what_its_folder_gives(study, export, tmp_path):
 
 def test_a_scan_in_an_archive_is_searched_and_measured_again(export, tmp_path):
     pipeline = toy.detector(tmp_path / "detector", roi="whole")
-    text = (pipeline / "pipeline.yaml").read_text()
+    text = (pipeline / "pipeline.yaml").read_text(encoding="utf-8")
     (pipeline / "pipeline.yaml").write_text(text.replace("stages:\n", "stages:\n- select: {prefer: thin_axial}\n"))
     options = ["--pipeline", str(pipeline), "-o"]
     searched = CliRunner().invoke(cli, ["infer", "--volume", str(export), *options, str(tmp_path / "out")])
     assert searched.exit_code == 0, searched.output
     again = CliRunner().invoke(cli, ["measure", str(tmp_path / "out"), *options, str(tmp_path / "again")])
     assert again.exit_code == 0, again.output
-    before, after = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("out", "again"))
+    before, after = (
+        json.loads((tmp_path / name / "report.json").read_text(encoding="utf-8")) for name in ("out", "again")
+    )
     assert before["findings"] == after["findings"]
     assert (tmp_path / "out" / before["inputs"][0]["path"]).resolve() == export
     named = ["infer", "--volume", str(export), "--series-uid", chest_study.uid(2), *options, str(tmp_path / "named")]
     assert CliRunner().invoke(cli, named).exit_code == 0
-    report = json.loads((tmp_path / "named" / "report.json").read_text())
+    report = json.loads((tmp_path / "named" / "report.json").read_text(encoding="utf-8"))
     assert report["inputs"][0]["description"] == "CHEST 5.0 SOFT"
 
 
@@ -251,7 +253,7 @@ def test_volume_files_of_every_kind_beside_a_series_come_out(tmp_path):
     files = {p.relative_to(tmp_path / "in").as_posix() for p in (tmp_path / "in").rglob("*") if p.is_file()}
     assert accounted(tmp_path / "out") == files
     sidecar = tmp_path / "out" / told["brain_t1c"]["volumes"][0]["path"].replace(".nii.gz", ".json")
-    assert json.loads(sidecar.read_text())["role"] == "t1c"
+    assert json.loads(sidecar.read_text(encoding="utf-8"))["role"] == "t1c"
 
 
 def test_a_single_volume_file_and_its_dry_run(tmp_path):
@@ -310,7 +312,7 @@ def test_files_that_are_no_sound_volumes_are_rejected_and_the_others_come_out(tm
     assert "volume 1 of 2" in told["half"]["message"]
     assert told["ct"]["status"] == told["pair"]["status"] == "ok"
     assert manifest(tmp_path / "out")["skipped"] == [{"path": "._ct.nii.gz", "reason": "not_dicom"}]
-    assert str(tmp_path) not in (tmp_path / "out" / "manifest.json").read_text()
+    assert str(tmp_path) not in (tmp_path / "out" / "manifest.json").read_text(encoding="utf-8")
     assert accounted(tmp_path / "out") == {path.name for path in folder.iterdir()}
 
 

@@ -55,7 +55,7 @@ def run(*arguments: object) -> Result:
 
 
 def manifest_of(output: Path) -> dict[str, object]:
-    document: dict[str, object] = json.loads((output / "manifest.json").read_text())
+    document: dict[str, object] = json.loads((output / "manifest.json").read_text(encoding="utf-8"))
     return document
 
 
@@ -93,7 +93,7 @@ def test_the_sidecar_says_what_the_volume_is(folder: Path, tmp_path: Path):
     output = tmp_path / "out"
     run(folder, "-o", output)
     (path,) = output.glob("*.nii.gz")
-    sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+    sidecar = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
     assert sidecar["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert sidecar["units"] == {"length": "mm", "voxels": "HU"}
     assert sidecar["source"]["files"] == ["IM0", "IM1", "IM2", "IM3"]

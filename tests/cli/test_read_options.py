@@ -47,7 +47,7 @@ def run(*arguments: object) -> Result:
 
 
 def only_volume(output: Path) -> dict[str, object]:
-    (series,) = json.loads((output / "manifest.json").read_text())["series"]
+    (series,) = json.loads((output / "manifest.json").read_text(encoding="utf-8"))["series"]
     (volume,) = series["volumes"]
     return volume
 
@@ -69,7 +69,7 @@ def test_gaps_are_filled_on_request_and_a_mask_lies_beside_the_volume(folder, tm
     scanned = [0, 1, 3, 4, 5]
     assert np.array_equal(voxels[..., scanned], scan[..., scanned])
     assert np.abs(voxels[..., 2] - (scan[..., 1] + scan[..., 3]) / 2).max() <= 0.5
-    sidecar = json.loads((output / str(volume["path"]).replace(".nii.gz", ".json")).read_text())
+    sidecar = json.loads((output / str(volume["path"]).replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
     assert {key: sidecar[key] for key in volume} == volume
 
 
@@ -95,7 +95,7 @@ def test_without_the_options_a_tilt_is_kept_and_a_gap_is_refused_with_advice(tmp
     output = tmp_path / "out"
     result = run("preprocess", tmp_path / "in", "-o", output)
     assert result.exit_code == 3
-    refused, sound = json.loads((output / "manifest.json").read_text())["series"]
+    refused, sound = json.loads((output / "manifest.json").read_text(encoding="utf-8"))["series"]
     assert refused["reason"] == "missing_slices"
     assert "--resample-gaps" in refused["message"]
     (volume,) = sound["volumes"]

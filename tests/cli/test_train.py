@@ -58,7 +58,7 @@ def test_a_run_is_a_pipeline_that_infer_takes(tmp_path, train):
     result = train()
     assert result.exit_code == 0, result.output
     assert "step 200/200" in result.stdout
-    record = json.loads((tmp_path / "run" / "bundle" / "docs" / "training.json").read_text())
+    record = json.loads((tmp_path / "run" / "bundle" / "docs" / "training.json").read_text(encoding="utf-8"))
     assert (record["seed"], record["steps"], record["validation"]["step"]) == (7, 200, 200)
     weights = torch.load(tmp_path / "run" / "bundle" / "models" / "model.pt", weights_only=True)
     assert torch.allclose(weights["bias"], torch.tensor([0.0, toy.LOG_DIAMETER]), atol=0.2)
@@ -125,7 +125,7 @@ def test_a_network_of_the_configuration_is_packed_with_its_weights(tmp_path, tra
         + "network: {_target_: torch.nn.Conv3d, in_channels: 1, out_channels: 2, kernel_size: 2, stride: 2, bias: true}"
     )
     assert train().exit_code == 0
-    document = json.loads((tmp_path / "run" / "bundle" / "configs" / "inference.json").read_text())
+    document = json.loads((tmp_path / "run" / "bundle" / "configs" / "inference.json").read_text(encoding="utf-8"))
     assert document["network_def"]["bias"] is True
 
 

@@ -60,7 +60,7 @@ def accounted_for(manifest: dict[str, Any], output: Path) -> set[str]:
     for series in manifest["series"]:
         named |= {*series["files"], *series["unused"], *(entry["path"] for entry in series["excluded"])}
         for volume in series["volumes"]:
-            sidecar = json.loads((output / volume["path"].replace(".nii.gz", ".json")).read_text())
+            sidecar = json.loads((output / volume["path"].replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
             named |= set(sidecar["source"]["files"])
     return named
 

@@ -114,7 +114,7 @@ def test_what_uptake_values_need_is_in_the_sidecar_of_a_pet(phantom, positions, 
     output = tmp_path / "out"
     assert CliRunner().invoke(cli, ["preprocess", str(phantom.folder), "-o", str(output)]).exit_code == 0
     (path,) = (path for path in output.glob("*.json") if path.name != "manifest.json")
-    sidecar = json.loads(path.read_text())
+    sidecar = json.loads(path.read_text(encoding="utf-8"))
     headers = sidecar["source"]["headers"]
     assert sidecar["units"]["voxels"] == "counts"
     assert (headers["Units"], headers["DecayCorrection"], headers["PatientWeight"]) == ("CNTS", "START", "71.5")
@@ -123,7 +123,7 @@ def test_what_uptake_values_need_is_in_the_sidecar_of_a_pet(phantom, positions, 
     assert (tracer["RadionuclideHalfLife"], tracer["RadiopharmaceuticalStartTime"]) == ("6586.2", "093000")
     assert headers["PhilipsSUVScaleFactor"] == pytest.approx(0.00035)
     assert headers["PhilipsActivityConcentrationScaleFactor"] == pytest.approx(1.75)
-    assert "secret" not in path.read_text()
+    assert "secret" not in path.read_text(encoding="utf-8")
 
 
 def test_a_weight_is_kept_for_pet_alone(phantom, positions):

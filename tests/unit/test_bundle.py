@@ -110,7 +110,7 @@ def test_monai_finds_the_nodule_that_medimg_finds(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path):
     folder = toy.detector(tmp_path / "detector")
     config = folder / "bundle" / "configs" / "inference.json"
-    document = json.loads(config.read_text())
+    document = json.loads(config.read_text(encoding="utf-8"))
     document["network_def"]["out_channels"] = 3
     config.write_text(json.dumps(document))
     with pytest.raises(PipelineError, match="does not hold the weights of this bundle's network"):
@@ -137,7 +137,7 @@ def test_missing_weights_say_how_to_get_them(tmp_path):
 def test_a_network_that_cannot_be_built_names_the_file(tmp_path):
     folder = toy.detector(tmp_path / "detector")
     config = folder / "bundle" / "configs" / "inference.json"
-    document = json.loads(config.read_text())
+    document = json.loads(config.read_text(encoding="utf-8"))
     document["network_def"] = {"_target_": "torch.nn.NoSuchLayer"}
     config.write_text(json.dumps(document))
     with pytest.raises(PipelineError, match=r"inference\.json: cannot build network_def"):
@@ -154,7 +154,7 @@ def test_a_network_that_cannot_be_built_names_the_file(tmp_path):
 def test_a_configuration_medimg_cannot_use_is_told(tmp_path, key, value, message):
     folder = toy.detector(tmp_path / "detector")
     config = folder / "bundle" / "configs" / "inference.json"
-    document = {**json.loads(config.read_text()), key: value}
+    document = {**json.loads(config.read_text(encoding="utf-8")), key: value}
     config.write_text(json.dumps(document))
     with pytest.raises(PipelineError, match=message):
         getattr(load_bundle(folder / "bundle"), key)

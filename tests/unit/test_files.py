@@ -15,7 +15,7 @@ def names(folder):
 
 def test_a_write_is_whole_and_leaves_nothing_beside_it(tmp_path):
     files.write_json(tmp_path / "deep" / "a.json", {"x": 1})
-    assert json.loads((tmp_path / "deep" / "a.json").read_text()) == {"x": 1}
+    assert json.loads((tmp_path / "deep" / "a.json").read_text(encoding="utf-8")) == {"x": 1}
     assert names(tmp_path / "deep") == ["a.json"]
 
 
@@ -30,7 +30,7 @@ def test_a_failed_write_keeps_the_old_file_and_no_temporary(tmp_path):
 
     with pytest.raises(RuntimeError):
         half_written()
-    assert target.read_text() == "old"
+    assert target.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["a.txt"]
 
 
@@ -61,7 +61,7 @@ def test_a_relative_path_leads_back_from_a_folder_that_is_a_link(tmp_path):
     (tmp_path / "out").symlink_to(tmp_path / "real" / "deep" / "out")
     (tmp_path / "scan.nii").write_text("scan")
     told = files.relative(tmp_path / "scan.nii", tmp_path / "out")
-    assert (tmp_path / "out" / told).read_text() == "scan"
+    assert (tmp_path / "out" / told).read_text(encoding="utf-8") == "scan"
 
 
 def test_a_relative_path_keeps_the_name_of_a_linked_file(tmp_path):
@@ -78,7 +78,7 @@ def test_what_is_flushed_is_open_for_writing(tmp_path, monkeypatch):
         temporary.write_text("x")
         temporary.chmod(0o400)
     assert flushed == [0]
-    assert (tmp_path / "a.txt").read_text() == "x"
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "x"
 
 
 def test_the_digest_of_several_files_depends_on_each_and_that_of_one_is_its_own(tmp_path):

@@ -37,7 +37,7 @@ def test_a_cut_label_map_is_named(detection, tmp_path):
 
 def test_a_finding_without_its_fields_is_refused(detection, tmp_path):
     write_report(detection, {}, tmp_path, ["json"])
-    document = json.loads((tmp_path / "report.json").read_text())
+    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     del document["findings"][0]["center_lps_mm"]
     (tmp_path / "report.json").write_text(json.dumps(document))
     with pytest.raises(InputError, match="center_lps_mm"):

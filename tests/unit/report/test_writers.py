@@ -28,7 +28,7 @@ def test_a_folder_holds_every_format_and_the_report_last(detection, chest, tmp_p
 
 def test_the_json_follows_the_contract(detection, chest, tmp_path):
     write_report(detection, {"ct": chest}, tmp_path, ["json", "nifti"])
-    document = json.loads((tmp_path / "report.json").read_text())
+    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert document["schema"] == "medimg.report/1"
     assert document["frame"] == "LPS"
     assert document["pipeline"] == detection.pipeline
@@ -44,7 +44,7 @@ def test_paths_are_relative_to_the_folder_wherever_they_are(detection, tmp_path)
     detection.inputs[0]["path"] = str(tmp_path / "in" / "chest.nii.gz")
     detection.provenance["selection"] = {"chosen": [{"path": str(tmp_path / "in")}], "how": "/not/a/path/key"}
     write_report(detection, {}, tmp_path / "out", ["json"])
-    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    document = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert Path(document["inputs"][0]["path"]) == Path("../in/chest.nii.gz")
     assert Path(document["provenance"]["selection"]["chosen"][0]["path"]) == Path("../in")
     assert document["provenance"]["selection"]["how"] == "/not/a/path/key"
@@ -77,7 +77,7 @@ def test_the_label_map_is_uint8_on_the_input_grid_even_when_empty(detection, che
 
 def test_the_sidecar_says_what_the_labels_mean(tumour, tmp_path):
     write_report(tumour, {}, tmp_path, ["nifti"])
-    sidecar = json.loads((tmp_path / "segmentation.json").read_text())
+    sidecar = json.loads((tmp_path / "segmentation.json").read_text(encoding="utf-8"))
     assert sidecar["path"] == "segmentation.nii.gz"
     assert sidecar["labels"]["1"] == {"name": "necrotic core", "volume_mm3": 4 * 5 * 5 * 12.0}
     assert sidecar["labels"]["2"]["name"] == "oedema"
@@ -86,7 +86,7 @@ def test_the_sidecar_says_what_the_labels_mean(tumour, tmp_path):
 def test_without_a_segmentation_none_is_named_or_written(detection, tmp_path):
     detection.segmentation = None
     write_report(detection, {}, tmp_path, ["json", "nifti"])
-    assert json.loads((tmp_path / "report.json").read_text())["segmentation"] is None
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["segmentation"] is None
     assert not (tmp_path / "segmentation.nii.gz").exists()
 
 

@@ -60,7 +60,7 @@ def test_a_nodule_is_found_where_it_is_whatever_the_grid(tmp_path, detector, aff
 def test_the_report_says_what_was_done_and_that_no_lung_was_found(tmp_path, detector):
     toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
     run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert report["schema"] == "medimg.report/1"
     assert report["pipeline"] == detector.identity
     assert (tmp_path / "out" / report["inputs"][0]["path"]).resolve() == tmp_path / "ct.nii.gz"
@@ -131,7 +131,9 @@ def test_stages_taken_up_from_folders_give_the_same_report(tmp_path, detector):
     case = open_report(tmp_path / "out", detector)
     measure(case, {})
     render(case, {}, tmp_path / "again")
-    first, second = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("out", "again"))
+    first, second = (
+        json.loads((tmp_path / name / "report.json").read_text(encoding="utf-8")) for name in ("out", "again")
+    )
     assert first["findings"] == second["findings"]
     assert first["segmentation"] == second["segmentation"]
 
@@ -146,11 +148,11 @@ def test_a_scan_that_is_gone_is_told(tmp_path, detector):
 
 def test_a_preprocess_stage_can_leave_its_volumes(tmp_path):
     folder = toy.detector(tmp_path / "detector")
-    text = (folder / "pipeline.yaml").read_text()
+    text = (folder / "pipeline.yaml").read_text(encoding="utf-8")
     (folder / "pipeline.yaml").write_text(text.replace("stages:\n", "stages:\n- preprocess:\n    save: true\n"))
     toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
     run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", load_pipeline(str(folder)))
-    manifest = json.loads((tmp_path / "out" / "preprocessed" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out" / "preprocessed" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["series"][0]["volumes"][0]["path"] == "ct.nii.gz"
 
 
@@ -184,7 +186,7 @@ def test_another_pipeline_does_not_measure_this_report(tmp_path, detector):
 def test_nothing_of_an_earlier_run_passes_for_the_next_one(tmp_path, detector):
     toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
     run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)
-    text = (tmp_path / "detector" / "pipeline.yaml").read_text()
+    text = (tmp_path / "detector" / "pipeline.yaml").read_text(encoding="utf-8")
     (tmp_path / "detector" / "pipeline.yaml").write_text(text.replace("report: {}", "report:\n    formats: [csv]"))
     run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", load_pipeline(str(tmp_path / "detector")))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["findings.csv"]
@@ -206,10 +208,10 @@ def test_somebodys_own_files_in_the_output_folder_are_left(tmp_path, detector):
     toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "segmentation.nii.gz").write_text("mine")
-    text = (tmp_path / "detector" / "pipeline.yaml").read_text()
+    text = (tmp_path / "detector" / "pipeline.yaml").read_text(encoding="utf-8")
     (tmp_path / "detector" / "pipeline.yaml").write_text(text.replace("report: {}", "report:\n    formats: [json]"))
     run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", load_pipeline(str(tmp_path / "detector")))
-    assert (tmp_path / "out" / "segmentation.nii.gz").read_text() == "mine"
+    assert (tmp_path / "out" / "segmentation.nii.gz").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_scan_stored_in_another_orientation_gives_the_same_findings(tmp_path, detector):

@@ -156,14 +156,14 @@ def test_a_thin_stack_whose_pixels_are_broken_gives_way_when_it_is_read(study, p
 
 def test_the_report_says_what_was_refused_and_is_measured_again(study, tmp_path):
     pipeline = load_pipeline(str(toy.detector(tmp_path / "detector", roi="whole")))
-    document = (pipeline.folder / "pipeline.yaml").read_text()
+    document = (pipeline.folder / "pipeline.yaml").read_text(encoding="utf-8")
     (pipeline.folder / "pipeline.yaml").write_text(
         document.replace("stages:\n", "stages:\n- select: {prefer: thin_axial}\n")
     )
     pipeline = load_pipeline(str(pipeline.folder))
     lose_a_middle_slice(study / "004")
     run_chain([(None, study)], tmp_path / "out", pipeline)
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert report["inputs"][0]["description"] == "CHEST 1.25 LUNG"
     assert any("CHEST 1.25 SOFT comes first by the rule and was refused" in text for text in report["warnings"])
     told = {entry["description"]: entry["why"] for entry in report["provenance"]["selection"]["not_chosen"]}

@@ -49,7 +49,7 @@ def test_a_repaired_series_gives_its_finding_where_it_is_and_says_so(tmp_path, d
     assert not geometry.is_sheared(case.first.affine_ras)
     (finding,) = case.report.findings
     assert np.allclose(finding.center_lps_mm, CENTER_RAS * [-1, -1, 1], atol=1.2)
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert warned(report, *WORDS)
     (entry,) = report["inputs"]
     assert entry["read_options"] == ["untilt", "resample_gaps"]
@@ -66,12 +66,12 @@ def test_the_next_stage_reads_the_series_in_the_same_way(tmp_path, detector, ser
 def test_a_volume_that_preprocess_repaired_is_still_warned_of(tmp_path, detector, series):
     preprocess_folder(series, tmp_path / "preprocessed", options=REPAIRS)
     run_chain([(None, tmp_path / "preprocessed")], tmp_path / "out", detector)
-    assert warned(json.loads((tmp_path / "out" / "report.json").read_text()), *WORDS)
+    assert warned(json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8")), *WORDS)
 
 
 def test_a_preprocess_stage_leaves_the_mask_too(tmp_path, series):
     folder = toy.detector(tmp_path / "saving")
-    text = (folder / "pipeline.yaml").read_text()
+    text = (folder / "pipeline.yaml").read_text(encoding="utf-8")
     (folder / "pipeline.yaml").write_text(text.replace("stages:\n", "stages:\n- preprocess:\n    save: true\n"))
     case = run_chain([(None, series)], tmp_path / "out", load_pipeline(str(folder)), options=REPAIRS)
     mask = volumes.read_volume(tmp_path / "out" / "preprocessed" / "ct_made_up_mask.nii.gz")

@@ -160,7 +160,7 @@ def test_a_picture_is_not_a_volume_file(tmp_path):
 
 def test_a_selection_is_taken_up_by_the_next_stage(case, tmp_path):
     path = write_selection(select([(None, case)], MR), tmp_path / "selected")
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text(encoding="utf-8"))
     assert document["schema"] == "medimg.selection/1"
     assert all(not Path(entry["path"]).is_absolute() for entry in document["chosen"])
     assert {candidate.role for candidate in find_candidates(tmp_path / "selected")} == set(MR.roles)

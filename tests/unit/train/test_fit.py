@@ -61,7 +61,7 @@ def config(**changes):
 
 def test_training_lowers_the_loss(tmp_path):
     state = fit(config(steps=60, lr=0.02), network(), Doubling(3), tmp_path, device=CPU)
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert log[-1]["loss"] < log[0]["loss"] / 2
     assert state.best == max(entry["val_score"] for entry in log if "val_score" in entry)
 
