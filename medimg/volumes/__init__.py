@@ -4,7 +4,8 @@ Nothing is read before its claimed size has been held against the file's.
 """
 
 from medimg.volumes.checks import check_voxels
+from medimg.volumes.labels import read_label_map
 from medimg.volumes.nifti import write_nifti
 from medimg.volumes.read import VOLUME_SUFFIXES, is_volume_file, read_volume, stem
 
-__all__ = ["VOLUME_SUFFIXES", "check_voxels", "is_volume_file", "read_volume", "stem", "write_nifti"]
+__all__ = ["VOLUME_SUFFIXES", "check_voxels", "is_volume_file", "read_label_map", "read_volume", "stem", "write_nifti"]

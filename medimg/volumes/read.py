@@ -41,11 +41,16 @@ def read_volume(path: Path) -> Volume:
     Raises InputError: not_a_volume_file, truncated, too_large, not_3d, time_series, no_geometry,
     bad_affine, non_finite_voxels, empty_volume, unsupported_kind.
     """
+    volume = read_voxels(path)
+    check_voxels(volume)
+    return volume
+
+
+def read_voxels(path: Path) -> Volume:
+    """As `read_volume`, whatever the voxels are: one value everywhere, NaN and infinities too."""
     if not path.is_file():
         raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} is not a file; name a volume file", [path])
     reader = read_nifti if path.name.lower().endswith(NIFTI_SUFFIXES) else read_itk
     array, affine_ras, kind, parts = reader(path)
     source = Source(path=path, kind=kind, files=parts, sha256=files.sha256_of_files(parts))
-    volume = Volume(array=array, affine_ras=affine_ras, source=source, description=stem(path))
-    check_voxels(volume)
-    return volume
+    return Volume(array=array, affine_ras=affine_ras, source=source, description=stem(path))
