@@ -26,9 +26,7 @@ Exit codes: 0 done, 1 failed, 2 the folder holds no such cases, 3 some cases wer
 @click.option("--folds", type=click.IntRange(min=0), default=0, show_default=True, help="Folds by patient; 0 for none.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the folds.")
 @click.pass_context
-def command(
-    context: click.Context, folder: Path, output: Path, layout: str | None, folds: int, seed: int
-) -> None:
+def command(context: click.Context, folder: Path, output: Path, layout: str | None, folds: int, seed: int) -> None:
     """List the cases of FOLDER as a MONAI/decathlon datalist, with folds in which a patient is once.
 
     Knows folders as LUNA16, LIDC-IDRI (DICOM and XML), BraTS (old and new names) and nnU-Net lay them out; paths

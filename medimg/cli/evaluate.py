@@ -108,15 +108,13 @@ def command(
 
     _check_combination(task, truth, predictions, pipeline_name, data)
     rules = Rules(parse_regions(regions), tolerance_mm, *(() if threshold is None else (threshold,)))
-    common = {"other": other, "replicates": replicates, "seed": seed}
     with progress_bars() as progress:
         if truth and predictions and task:
-            job = Job(task, Truth.at(truth, fold), predictions, rules, **common)
+            job = Job(task, Truth.at(truth, fold), predictions, rules)
         else:
             engine = (device, precision, threads)
             job = _predict(task, str(pipeline_name), Truth.at(data or Path(), fold), rules, output, progress, engine)
-            job = replace(job, **common)
-        outcome = run_job(job, output, progress)
+        outcome = run_job(replace(job, other=other, replicates=replicates, seed=seed), output, progress)
     _show(outcome)
     if outcome.evaluation.failed:
         context.exit(ExitCode.SOME_FAILED)
@@ -130,7 +128,9 @@ def _check_combination(
         raise click.UsageError("--pipeline and --data belong together: a pipeline, and the datalist it predicts")
     if data is not None:
         if truth or predictions:
-            raise click.UsageError("--pipeline predicts the cases of --data, which is the truth as well; leave --truth out")
+            raise click.UsageError(
+                "--data is the truth, and --pipeline predicts it; leave --truth and --predictions out"
+            )
         if data.suffix.lower() != ".json":
             raise click.UsageError(f"--data {data} is no datalist.json; make one with medimg datalist")
     elif not (truth and predictions and task):

@@ -35,7 +35,7 @@ def build_datalist(root: Path, base: Path, folds: int = 0, seed: int = 0, layout
     found = next((read for reader in readers if (read := reader(root, base)) is not None), None)
     if found is None or not (found.training or found.testing):
         kinds = layout or "LUNA16, LIDC-IDRI, BraTS or nnU-Net"
-        raise UsageError(f"{root} is not laid out as {kinds}; docs/evaluate.md shows each, or write the datalist yourself")
+        raise UsageError(f"{root} is not laid out as {kinds}; see docs/datalist.md, or write the datalist yourself")
     twice = [name for name, count in Counter(e["id"] for e in (*found.training, *found.testing)).items() if count > 1]
     if twice:
         raise UsageError(f"{root} holds case {twice[0]} twice; leave one of them")

@@ -19,7 +19,13 @@ Entry = dict[str, Any]
 ROLES = ("t1c", "t1n", "t2w", "t2f")
 """Channel order of MONAI's brats_mri_segmentation bundle (T1c, T1, T2, FLAIR), and of medimg's."""
 
-BRATS_LABELS = {"0": "background", "1": "necrotic core", "2": "oedema", "3": "enhancing tumour", "4": "enhancing tumour"}
+BRATS_LABELS = {
+    "0": "background",
+    "1": "necrotic core",
+    "2": "oedema",
+    "3": "enhancing tumour",
+    "4": "enhancing tumour",
+}
 
 BRATS_SUFFIX = re.compile(r"[_-]([A-Za-z0-9]+)$")
 

@@ -47,7 +47,7 @@ ROOT = "LidcReadMessage"
 
 @dataclass(frozen=True)
 class Outline:
-    """One reader's nodule: centre of volume in LPS mm, diameter of equal volume in mm, ratings where they were given."""
+    """One reader's nodule: centre of volume in LPS mm, diameter of equal volume in mm, ratings where given."""
 
     reader: int
     centre: NDArray[np.float64]

@@ -1,1 +1,1 @@
-"""Evaluation: predictions held against a truth. Numbers are made by pure functions on arrays; files are read at the edge."""
+"""Evaluation: predictions held against a truth. Pure functions make the numbers; files are read at the edge."""

@@ -26,9 +26,12 @@ REPLICATES = 1000
 
 
 def draw_counts(units: int, replicates: int, seed: int) -> NDArray[np.int32]:
-    """(replicates, units): how often each unit is drawn when `units` of them are drawn with replacement."""
-    if units == 0 or replicates == 0:
-        return np.zeros((replicates, units), np.int32)
+    """(replicates, units): how often each unit is drawn when `units` of them are drawn with replacement.
+
+    Of fewer than two units there is nothing to draw: (0, units).
+    """
+    if units < 2 or replicates == 0:
+        return np.zeros((0, units), np.int32)
     drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=replicates)
     return drawn.astype(np.int32)
 

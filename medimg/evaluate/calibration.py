@@ -43,7 +43,8 @@ def reliability(label: NDArray[np.bool_], probability: Values, weight: NDArray[A
     weights = np.ones(len(probability)) if weight is None else np.asarray(weight, np.float64)
     place = np.minimum((probability * BINS).astype(np.intp), BINS - 1)
     count, mean, share = (
-        np.bincount(place, part, minlength=BINS) for part in (weights, weights * probability, weights * label)
+        np.bincount(place, part, minlength=BINS).astype(np.float64)
+        for part in (weights, weights * probability, weights * label)
     )
     held = count > 0
     edges = np.linspace(0, 1, BINS + 1)

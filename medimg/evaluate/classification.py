@@ -70,7 +70,7 @@ class ClassificationScores:
             )
             for name, value in values.items()
         }
-        positives = int(self.label.sum())
+        positives, reliability = int(self.label.sum()), self._reliability_table()
         return Evaluation(
             task="classification",
             metrics=metrics,
@@ -81,11 +81,15 @@ class ClassificationScores:
                 "negative": len(self.ids) - positives,
                 **{name: int(value) for name, value in vars(table).items()},
             },
-            settings={"threshold": self.threshold, "positive_when": "probability >= threshold", "ece_bins": calibration.BINS},
+            settings={
+                "threshold": self.threshold,
+                "positive_when": "probability >= threshold",
+                "ece_bins": calibration.BINS,
+            },
             cases=tuple(names),
             failed=self.failed,
-            detail=self._detail(),
-            tables=[self._table(), self._reliability_table()],
+            detail={"reliability": reliability.records()},
+            tables=[reliability, self._table()],
             pictures=self._pictures(metrics),
             warnings=[*self.warnings, *self._one_sided(positives)],
         )
@@ -100,7 +104,7 @@ class ClassificationScores:
             (name, group, int(label), rounded(value), int(value >= self.threshold))
             for name, group, label, value in zip(self.ids, self.group, self.label, self.probability, strict=True)
         ]
-        return Table("cases", "Cases", ("id", "group", "label", "probability", "called_positive"), rows)
+        return Table("cases", "Cases", ("id", "patient", "label", "probability", "called_positive"), rows)
 
     def _reliability(self) -> calibration.Reliability:
         return calibration.reliability(self.label, self.probability)
@@ -108,12 +112,9 @@ class ClassificationScores:
     def _reliability_table(self) -> Table:
         curve = self._reliability()
         columns = (curve.low, curve.high, curve.count, curve.probability, curve.positive)
-        rows = [(rounded(a), rounded(b), int(n), rounded(p), rounded(q)) for a, b, n, p, q in zip(*columns, strict=True)]
+        rows = [tuple(rounded(float(value)) for value in row) for row in zip(*columns, strict=True)]
         names = ("from", "to", "cases", "mean_probability", "share_positive")
         return Table("reliability", "Reliability", names, rows)
-
-    def _detail(self) -> dict[str, Any]:
-        return {"reliability": [dict(zip(self._reliability_table().columns, row, strict=True)) for row in self._reliability_table().rows]}
 
     def _pictures(self, metrics: dict[str, Metric]) -> list[Picture]:
         pictures = [
@@ -136,8 +137,12 @@ class ClassificationScores:
                 "ROC",
                 "Sensitivity against 1 - specificity; the dot is the threshold.",
                 lambda: curve_figure(
-                    *roc.roc_curve(counts), "1 - specificity", "sensitivity", f"area {metrics['roc_auc'].value:.3f}",
-                    (false, true), chance=((0, 1), (0, 1)),
+                    *roc.roc_curve(counts),
+                    "1 - specificity",
+                    "sensitivity",
+                    f"area {metrics['roc_auc'].value:.3f}",
+                    (false, true),
+                    chance=((0, 1), (0, 1)),
                 ),
             ),
             Picture(
@@ -145,9 +150,12 @@ class ClassificationScores:
                 "Precision and recall",
                 "Precision against recall; the dot is the threshold.",
                 lambda: curve_figure(
-                    *roc.pr_curve(counts), "recall", "precision",
+                    *roc.pr_curve(counts),
+                    "recall",
+                    "precision",
                     f"average precision {metrics['average_precision'].value:.3f}",
-                    (true, metrics["precision"].value), chance=((0, 1), (self.label.mean(), self.label.mean())),
+                    (true, metrics["precision"].value),
+                    chance=((0, 1), (self.label.mean(), self.label.mean())),
                 ),
             ),
             *pictures,

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.datalist.csv_file import Columns, check_unique, read_columns
 from medimg.datalist.read import DatalistCase
 from medimg.errors import DataError, Reason
 from medimg.evaluate.classification import THRESHOLD, ClassificationScores
 from medimg.evaluate.detection_files import DetectionTruth, Marked
 from medimg.evaluate.evaluation import Failure
-from medimg.datalist.csv_file import Columns, check_unique, read_columns
 
 ID, LABEL, PROBABILITY, GROUP = "id", "label", "probability", "patient"
 """Columns; `patient`, in the truth, is optional: cases of one patient are resampled together."""

@@ -47,7 +47,7 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     shared = np.clip(high - low, 0, None).prod(axis=-1)
     sizes = [np.clip(boxes[:, 3:] - boxes[:, :3], 0, None).prod(axis=1) for boxes in (a, b)]
     union = sizes[0][:, None] + sizes[1][None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def match_scan(
@@ -82,7 +82,7 @@ def average_recall(scans: Sequence[ScanMatches], counts: NDArray[np.int32] | Non
     drawn = _once(scans) if counts is None else counts
     found = np.array([scan.matched.sum(axis=1) for scan in scans]).reshape(len(scans), -1)
     truths = (drawn @ np.array([scan.truths for scan in scans], np.int64)).astype(float)
-    return (drawn @ found) / np.where(truths > 0, truths, np.nan)[:, None]
+    return np.asarray((drawn @ found) / np.where(truths > 0, truths, np.nan)[:, None])
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _one_threshold(
 ) -> NDArray[np.float64]:
     """(B,): precision averaged over RECALLS. Only the places of hits matter: elsewhere precision just falls."""
     hits = int(np.count_nonzero(hit))
-    step = np.cumsum(hit) - hit  # a false positive belongs to the hit that follows it
+    step: NDArray[np.intp] = np.cumsum(hit) - hit  # a false positive belongs to the hit that follows it
 
     def sums(which: NDArray[np.bool_]) -> NDArray[np.float64]:
         entries = np.ones(np.count_nonzero(which), np.int32), (step[which], pool.scan[which])

@@ -7,7 +7,7 @@ from typing import Any
 
 from medimg.errors import DataError
 from medimg.evaluate.bootstrap import Interval, draw_counts, percentile_interval, two_sided_p
-from medimg.evaluate.evaluation import Evaluation, Scores, Table, rounded
+from medimg.evaluate.evaluation import Cell, Evaluation, Scores, Table, rounded
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Comparison:
 
     def table(self) -> Table:
         """One row a figure."""
-        rows = [
-            (d.name, *map(rounded, (d.value, d.other, d.value - d.other, *(d.interval or (None, None)), d.p)), d.verdict)
-            for d in self.differences
-        ]
+        rows: list[tuple[Cell, ...]] = []
+        for one in self.differences:
+            figures = (one.value, one.other, one.value - one.other, *(one.interval or (None, None)), one.p)
+            rows.append((one.name, *map(rounded, figures), one.verdict))
         columns = ("figure", "this", "other", "difference", "ci95_low", "ci95_high", "p", "this_is")
         return Table("comparison", "Comparison", columns, rows)
 

@@ -49,8 +49,5 @@ def confusion(
     weights = np.ones(len(label)) if weight is None else weight
     called = probability >= threshold
     return Confusion(
-        *(
-            float(weights[mask].sum())
-            for mask in (label & called, ~label & called, ~label & ~called, label & ~called)
-        )
+        *(float(weights[mask].sum()) for mask in (label & called, ~label & called, ~label & ~called, label & ~called))
     )

@@ -102,7 +102,7 @@ class DetectionScores:
             },
             cases=self.scans,
             failed=self.failed,
-            detail={"froc": self._rows(tables[0]), "by_size": self._rows(tables[1]), "diameter": self._agreement()},
+            detail={"froc": tables[0].records(), "by_size": tables[1].records(), "diameter": self._agreement()},
             tables=[*tables, self._curve_table()],
             pictures=self._pictures(drawn, at),
             warnings=warnings,
@@ -127,7 +127,7 @@ class DetectionScores:
         """Why boxes cannot be compared, or None."""
         unknown = int(np.isnan(self.mark_boxes).any(axis=1).sum())
         if unknown:
-            return f"{unknown} of {len(self.marks)} marks have no size (diameter_mm): no box precision and recall"
+            return f"{unknown} of {len(self.marks)} marks have no diameter_mm: no box precision and recall"
         if (self.nodules.value < 0).any():
             return "some nodules have no diameter: no box precision and recall"
         return None
@@ -204,10 +204,6 @@ class DetectionScores:
         columns = (self.curve.rate, self.curve.sensitivity, self.curve.score)
         rows = [tuple(rounded(float(value)) for value in row) for row in zip(*columns, strict=True)]
         return Table("froc_curve", "FROC curve", ("false_positives_per_scan", "sensitivity", "score"), rows)
-
-    @staticmethod
-    def _rows(table: Table) -> list[dict[str, Cell]]:
-        return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
     def _sizes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Diameters in truth and prediction of the nodules that were found and have both."""

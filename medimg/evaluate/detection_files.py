@@ -6,19 +6,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.datalist import luna16
+from medimg.datalist.csv_file import read_columns
 from medimg.datalist.read import DatalistCase
 from medimg.errors import DataError, Reason
 from medimg.evaluate.coco import cube
 from medimg.evaluate.detection import DetectionScores
 from medimg.evaluate.evaluation import Failure
 from medimg.evaluate.froc import Points
-from medimg.datalist import luna16
-from medimg.datalist.csv_file import read_columns
 from medimg.report.csv import series_of
 from medimg.report.read import REPORT_FILE
 from medimg.report.writers import FINDINGS_FILE
@@ -109,9 +108,7 @@ def read_marks(path: Path, scans: Sequence[str]) -> tuple[Marked, tuple[Failure,
     return _of_findings(by_scan), failed
 
 
-def detection_scores(
-    truth: DetectionTruth, marks: Marked, failed: tuple[Failure, ...] = ()
-) -> DetectionScores:
+def detection_scores(truth: DetectionTruth, marks: Marked, failed: tuple[Failure, ...] = ()) -> DetectionScores:
     """Truth and marks together, on the scans that did not fail. Marks of unknown scans are left out and said."""
     lost = {failure.case for failure in failed}
     scans = tuple(scan for scan in truth.scans if scan not in lost)
@@ -211,4 +208,5 @@ def _warn_unknown(what: str, strange: list[str]) -> tuple[str, ...]:
         return ()
     distinct = list(dict.fromkeys(strange))
     named = ", ".join(distinct[:MAX_NAMED]) + (", ..." if len(distinct) > MAX_NAMED else "")
-    return (f"{len(strange)} {what} belong to {len(distinct)} scans that the truth does not name, and were left out ({named})",)
+    where = f"{len(distinct)} scans that the truth does not name"
+    return (f"{len(strange)} {what} belong to {where}, and were left out ({named})",)

@@ -61,7 +61,11 @@ class Table:
     name: str
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[Cell, ...]]
+    rows: Sequence[tuple[Cell, ...]]
+
+    def records(self) -> list[dict[str, Cell]]:
+        """Each row with the names of its columns, JSON-ready."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 @dataclass(frozen=True)

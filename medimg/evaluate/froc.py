@@ -1,4 +1,4 @@
-"""LUNA16's free-response ROC, as the challenge's own evaluation computes it (Setio et al., Med Image Anal 2017;42:1-13).
+"""LUNA16's free-response ROC, as the challenge's own evaluation computes it (Setio et al., Med Image Anal 2017;42:1).
 
 A mark hits a nodule when their squared distance is strictly less than the squared radius; a negative diameter means
 10 mm. Of several marks on one nodule the most probable counts, the others are ignored. Marks that hit nothing but an
@@ -65,7 +65,7 @@ class Matches:
     @property
     def found(self) -> NDArray[np.bool_]:
         """(N,): the nodules that some mark hit."""
-        return self.nodule_mark != NO_MARK
+        return np.asarray(self.nodule_mark != NO_MARK)
 
 
 @dataclass(frozen=True)

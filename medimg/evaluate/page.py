@@ -31,7 +31,9 @@ def metrics_page(
         TEMPLATE,
         task=evaluation.task,
         document=document,
-        metrics=[(name, figure(metric), interval(metric), metric.method) for name, metric in evaluation.metrics.items()],
+        metrics=[
+            (name, figure(metric), interval(metric), metric.method) for name, metric in evaluation.metrics.items()
+        ],
         counts=evaluation.counts,
         failed=evaluation.failed,
         warnings=evaluation.warnings,

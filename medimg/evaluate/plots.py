@@ -36,12 +36,17 @@ def png(figure: Figure) -> bytes:
 
 
 def froc_figure(
-    rate: Values, sensitivity: Values, rates: Sequence[float], at: Values, band: tuple[Values, Values] | None, words: str
+    rate: Values,
+    sensitivity: Values,
+    rates: Sequence[float],
+    at: Values,
+    band: tuple[Values, Values] | None,
+    words: str,
 ) -> Figure:
     """Sensitivity against false positives a scan (logarithmic), the points it is read at, and their 95 % band."""
     figure, axes = _new("false positives a scan", "sensitivity")
     axes.set_xscale("log", base=2)
-    axes.plot(rate, sensitivity, color=LINE, drawstyle="default", label=words)
+    axes.plot(rate, sensitivity, color=LINE, label=words)
     if band is not None:
         axes.fill_between(rates, *band, color=BAND, alpha=0.25, linewidth=0, label="95 % interval")
     axes.plot(rates, at, "o", color=MARK)
@@ -105,7 +110,7 @@ def limits_of_agreement(difference: Values) -> tuple[float, float, float]:
 def spread_figure(values: dict[str, Values], name: str) -> Figure:
     """Every case as a dot, one column a group, with the median."""
     figure, axes = _new("", name)
-    for index, (group, points) in enumerate(values.items()):
+    for index, points in enumerate(values.values()):
         # a fixed fan of offsets keeps equal values apart
         offset = np.linspace(-0.18, 0.18, len(points)) if len(points) > 1 else np.zeros(len(points))
         axes.plot(index + offset, points, "o", markersize=4, alpha=0.7, color=PALETTE[index % len(PALETTE)])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medimg.errors import UsageError
 
 BRATS = {"WT": (1, 2, 3, 4), "TC": (1, 3, 4), "ET": (3, 4)}
-"""Whole tumour, tumour core, enhancing tumour. Enhancing is 3 from BraTS 2023 on and 4 before; 1 necrotic core, 2 oedema."""
+"""Whole tumour, tumour core, enhancing tumour: 1 necrotic core, 2 oedema, enhancing 3 from BraTS 2023 on, before 4."""
 
 BRATS_REGIONS = "brats"
 """What --regions calls them."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from medimg.evaluate.bootstrap import Interval, Z
 
@@ -45,7 +44,7 @@ def counts_by_score(label: Labels, score: Values, weight: Weights | None = None)
     weights = np.ones(len(score)) if weight is None else np.asarray(weight, np.float64)
     distinct, place = np.unique(-score, return_inverse=True)
     hit, false = (
-        np.cumsum(np.bincount(place.reshape(-1), part, minlength=len(distinct)))
+        np.cumsum(np.bincount(place.reshape(-1), part, minlength=len(distinct)), dtype=np.float64)
         for part in (weights * label, weights * ~label)
     )
     return Counts(-distinct, hit, false)
@@ -88,6 +87,8 @@ def delong_interval(label: Labels, score: Values) -> Interval | None:
 
     None with fewer than two cases of a class.
     """
+    from scipy import stats  # half a second, which no other task needs
+
     positive, negative = score[label], score[~label]
     m, n = len(positive), len(negative)
     if min(m, n) < 2:

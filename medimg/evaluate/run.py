@@ -1,4 +1,4 @@
-"""Paths in, an evaluation out: which files a task reads as its truth and as its predictions, and what becomes of them."""
+"""Paths in, an evaluation out: which files each task reads as its truth and as its predictions."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ def run_job(job: Job, output: Path, progress: Progress = silent) -> Outcome:
     evaluation = evaluate(scores, job.replicates, job.seed)
     evaluation.warnings += job.notes
     comparison = compare(scores, rival, job.replicates, job.seed) if rival else None
-    origin = Origin(
-        job.truth.path, job.predictions, job.other, job.pipeline, job.truth.fold, job.replicates, job.seed
-    )
+    origin = Origin(job.truth.path, job.predictions, job.other, job.pipeline, job.truth.fold, job.replicates, job.seed)
     return Outcome(evaluation, comparison, tuple(write_evaluation(evaluation, origin, output, comparison)))
 
 

@@ -1,4 +1,4 @@
-"""An evaluation written to a folder: tables, pictures, a page, and metrics.json last, which says the folder is whole."""
+"""An evaluation written to a folder: tables, pictures, a page; metrics.json comes last and says the folder is whole."""
 
 from __future__ import annotations
 
