@@ -59,9 +59,9 @@ def match_scan(
     matched = np.zeros((len(thresholds), len(order)), bool)
     for row, threshold in enumerate(thresholds):
         free = np.ones(len(truth), bool)
-        for column in range(len(order)):
+        for column in np.flatnonzero((overlap >= threshold).any(axis=1)):
             fits = np.where(free & (overlap[column] >= threshold), overlap[column], -1.0)
-            if len(fits) and fits.max() >= 0:
+            if fits.max() >= 0:
                 matched[row, column] = True
                 # among equal overlaps COCO takes the last
                 free[len(fits) - 1 - int(np.argmax(fits[::-1]))] = False

@@ -133,13 +133,10 @@ class DetectionScores:
         return None
 
     def _box_metrics(self, counts: NDArray[np.int32]) -> dict[str, Metric]:
+        parts = (froc.by_scan(points.scan, len(self.scans)) for points in (self.nodules, self.marks))
         scans = [
-            coco.match_scan(
-                self.nodule_boxes[self.nodules.scan == scan],
-                self.mark_boxes[self.marks.scan == scan],
-                self.marks.value[self.marks.scan == scan],
-            )
-            for scan in range(len(self.scans))
+            coco.match_scan(self.nodule_boxes[nodules], self.mark_boxes[marks], self.marks.value[marks])
+            for nodules, marks in zip(*parts, strict=True)
         ]
         (precision,), (recall,) = coco.average_precision(scans), coco.average_recall(scans)
         drawn = coco.average_precision(scans, counts), coco.average_recall(scans, counts)

@@ -88,7 +88,7 @@ def match(nodules: Points, excluded: Points, marks: Points, scans: int, max_mark
     chosen = np.full(len(nodules), NO_MARK, np.intp)
     false: list[NDArray[np.intp]] = []
     ignored = double = 0
-    by_nodule, by_excluded, by_mark = (_by_scan(p.scan, scans) for p in (nodules, excluded, marks.take(kept)))
+    by_nodule, by_excluded, by_mark = (by_scan(p.scan, scans) for p in (nodules, excluded, marks.take(kept)))
     for scan in range(scans):
         here = kept[by_mark[scan]]
         if not len(here):
@@ -123,7 +123,7 @@ def hits(findings: Points, marks: Points) -> NDArray[np.bool_]:
 def capped(marks: Points, scans: int, max_marks: int = MAX_MARKS) -> NDArray[np.intp]:
     """Indices of the marks that remain when each scan keeps at most `max_marks`; ties with the next one go too."""
     keep = []
-    for here in _by_scan(marks.scan, scans):
+    for here in by_scan(marks.scan, scans):
         if len(here) > max_marks:
             values = marks.value[here]
             limit = np.partition(values, len(values) - max_marks - 1)[len(values) - max_marks - 1]
@@ -202,7 +202,7 @@ def _descending(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return -distinct, place.reshape(-1)
 
 
-def _by_scan(scan: NDArray[np.intp], scans: int) -> list[NDArray[np.intp]]:
+def by_scan(scan: NDArray[np.intp], scans: int) -> list[NDArray[np.intp]]:
     """For each scan the indices of its points, in their own order."""
     order = np.argsort(scan, kind="stable")
     return np.split(order, np.searchsorted(scan[order], np.arange(1, scans))) if scans else []

@@ -11,9 +11,8 @@ from monai.data.box_utils import box_iou
 from medimg.evaluate import coco
 from medimg.evaluate.bootstrap import draw_counts
 
-
 TRUTHS = (0, 1, 2, 3, 4, 3)
-"""Of each scan. Thirteen in all: no recall but 0 and 1 is a hundredth, where MONAI's float32 recalls fall just short."""
+"""Of each scan. Thirteen in all: no recall but 0 and 1 is a hundredth, where MONAI's float32 falls just short."""
 
 
 def random_scans(seed, scores=20):

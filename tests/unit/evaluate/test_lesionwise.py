@@ -42,14 +42,17 @@ def ball(shape, centre, radius):
     return sum((axis - c) ** 2 for axis, c in zip(grid, centre, strict=True)) <= radius**2
 
 
+def balls(shape, rng):
+    """Up to five, anywhere."""
+    made = [ball(shape, rng.integers(0, shape), rng.integers(1, 6)) for _ in range(rng.integers(0, 6))]
+    return np.logical_or.reduce([np.zeros(shape, bool), *made])
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_it_is_what_the_description_says_step_by_step(seed):
     rng = np.random.default_rng(seed)
     shape = (44, 40, 36)
-    truth, prediction = np.zeros((2, *shape), bool)
-    for mask in (truth, prediction):
-        for _ in range(rng.integers(0, 6)):
-            mask |= ball(shape, rng.integers(0, shape), rng.integers(1, 6))
+    truth, prediction = balls(shape, rng), balls(shape, rng)
     prediction |= truth & (rng.random(shape) < 0.6)
     found = lesion_wise(truth, prediction, UNIT, 1.0)
     counts = (found.true_positives, found.false_negatives, found.false_positives)

@@ -70,7 +70,9 @@ def test_empty_masks_follow_the_rule_of_brats():
     empty, full = np.zeros((8, 8, 8), bool), np.zeros((8, 8, 8), bool)
     full[2:5, 2:5, 2:5] = True
     unit = np.ones(3)
-    both, missed, false = (surface.surface_distances(*pair, unit) for pair in ((empty, empty), (full, empty), (empty, full)))
+    both, missed, false = (
+        surface.surface_distances(*pair, unit) for pair in ((empty, empty), (full, empty), (empty, full))
+    )
     assert (both.hd95_mm(), both.surface_dice(), overlap.dice(empty, empty), overlap.iou(empty, empty)) == (0, 1, 1, 1)
     for one in (missed, false):
         assert (one.hd95_mm(), one.surface_dice()) == (374.0, 0.0)
