@@ -6,7 +6,8 @@
     ├── PipelineError           exit 1   a pipeline or bundle is broken or untrusted
     │   └── UnsuitableScanError exit 1   the scan is sound, but not for this pipeline; carries a Reason
     ├── OutputError             exit 1   results cannot be written
-    └── TrainingError           exit 1   training cannot start or go on
+    ├── TrainingError           exit 1   training cannot start or go on
+    └── DataError               exit 1   a table, a truth or predictions cannot be read, or nothing is left to score
 
 Messages are one line: what, where, and what to do. Foreign exceptions are mapped where they
 enter medimg and kept as `__cause__`.
@@ -70,6 +71,10 @@ class Reason(str, Enum):
     NOT_SKULL_STRIPPED = "not_skull_stripped"
     NO_PIPELINE_FITS = "no_pipeline_fits"
     AMBIGUOUS_SERIES = "ambiguous_series"
+    # a prediction and its truth
+    MISSING_PREDICTION = "missing_prediction"
+    NOT_A_LABEL_MAP = "not_a_label_map"
+    LABELS_OUTSIDE_SET = "labels_outside_set"
 
 
 class MedimgError(Exception):
@@ -111,3 +116,7 @@ class OutputError(MedimgError):
 
 class TrainingError(MedimgError):
     """Training cannot start or cannot go on."""
+
+
+class DataError(MedimgError):
+    """A table, a truth or predictions cannot be read, or nothing is left to score."""

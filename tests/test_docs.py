@@ -13,7 +13,14 @@ from medimg.errors import ExitCode, Reason
 from medimg.pipeline import STAGES, read_pipeline
 
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/index.md", "docs/coordinates.md", "docs/output.md"]
-PAGES += ["docs/inputs.md", "docs/pipelines.md", "docs/reasons.md", "docs/commands/README.md"]
+PAGES += [
+    "docs/inputs.md",
+    "docs/pipelines.md",
+    "docs/reasons.md",
+    "docs/commands/README.md",
+    "docs/evaluate.md",
+    "docs/datalist.md",
+]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ COMMANDS: dict[str, str] = {
     "measure": "Measure the findings of a report folder again (one stage).",
     "report": "Render the report of a folder again (one stage).",
     "train": "Train a pipeline's network; leave a MONAI bundle with weights.",
+    "evaluate": "Score predictions against a truth: FROC, overlap, classification; tables, plots, a page.",
+    "datalist": "List the cases of a folder for training and evaluation, with folds by patient.",
     "pipelines": "List the installed pipelines: task, modality, weights, licence, model card.",
     "doctor": "Say what this machine can do: device, bf16, DICOM codecs, optional extras.",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from importlib import resources
 from typing import Any
 
 import medimg
@@ -14,16 +13,15 @@ from medimg.results import Finding, Report
 
 TIMES = " \N{MULTIPLICATION SIGN} "
 
-TEMPLATE = "templates/report.html.j2"
+OWN_PACKAGE = "medimg.report"
+TEMPLATE = "report.html.j2"
 
 
 def report_html(report: Report, picture: bytes | None) -> str:
     """The page for `report`; `picture` is the preview as PNG bytes, or None when there is none."""
-    from jinja2 import Environment, StrictUndefined
-
-    source = resources.files("medimg.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source).render(
+    return render_page(
+        OWN_PACKAGE,
+        TEMPLATE,
         report=report,
         pipeline=wording.pipeline_of(report.pipeline),
         sha256=report.pipeline.get("sha256"),
@@ -40,6 +38,17 @@ def report_html(report: Report, picture: bytes | None) -> str:
         notice=medimg.NOT_A_MEDICAL_DEVICE,
         version=medimg.__version__,
     )
+
+
+def render_page(package: str, template: str, **values: Any) -> str:
+    """Fill a page from `package`/templates with `values`, escaped; style.css and the like come from medimg.report."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    loader = ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, OWN_PACKAGE))])
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _total_seconds(parts: Any) -> str | None:

@@ -53,11 +53,17 @@ def read_volume(path: Path) -> Volume:
     Raises InputError: not_a_volume_file, truncated, too_large, not_3d, time_series, no_geometry,
     bad_affine, non_finite_voxels, empty_volume, unsupported_kind.
     """
+    volume = read_voxels(path)
+    check_voxels(volume)
+    return volume
+
+
+def read_voxels(path: Path) -> Volume:
+    """As `read_volume`, whatever the voxels are: one value everywhere, NaN and infinities too."""
     opened = open_volumes(path)
     if opened.shape[3] > 1:
         raise time_series(path, opened.shape)
     (volume,) = read_volumes(opened)
-    check_voxels(volume)
     return volume
 
 

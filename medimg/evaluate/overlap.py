@@ -1,0 +1,41 @@
+"""How far two masks share voxels. Two empty masks agree wholly, one empty mask not at all: the rule of BraTS."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+
+def dice(truth: Mask, prediction: Mask) -> float:
+    """2 |A and B| / (|A| + |B|) (Dice, Ecology 1945;26:297-302); 1 when both are empty."""
+    return _share(2 * _shared(truth, prediction), _count(truth) + _count(prediction))
+
+
+def iou(truth: Mask, prediction: Mask) -> float:
+    """|A and B| / |A or B| (Jaccard); 1 when both are empty."""
+    shared = _shared(truth, prediction)
+    return _share(shared, _count(truth) + _count(prediction) - shared)
+
+
+def sensitivity(truth: Mask, prediction: Mask) -> float:
+    """The part of the truth that the prediction covers; 1 when the truth is empty."""
+    return _share(_shared(truth, prediction), _count(truth))
+
+
+def precision(truth: Mask, prediction: Mask) -> float:
+    """The part of the prediction that is true; 1 when the prediction is empty."""
+    return _share(_shared(truth, prediction), _count(prediction))
+
+
+def _shared(a: Mask, b: Mask) -> int:
+    return _count(a & b)
+
+
+def _count(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
