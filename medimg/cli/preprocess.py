@@ -14,7 +14,7 @@ from medimg.cli.options import choice_options, read_options
 if TYPE_CHECKING:
     from medimg.dicom.options import ReadOptions
     from medimg.stages.choose import Choice
-    from medimg.stages.preprocess import Manifest
+    from medimg.stages.manifest import Manifest
 
 COLUMNS = ("status", "modality", "series", "volumes", "excluded", "what")
 

@@ -17,7 +17,7 @@ from medimg.dicom.series import SeriesResult, outline_series
 from medimg.errors import InputError
 from medimg.progress import Progress, silent
 from medimg.stages.choose import EVERYTHING, Choice
-from medimg.stages.preprocess import relative, status_of
+from medimg.stages.manifest import relative, status_of
 from medimg.stages.survey import divide, nothing_there, survey
 from medimg.stages.volume_files import outline_file
 
