@@ -43,8 +43,8 @@ compare-readers: $(PEERS)/.ready ## the conformance cases through other DICOM re
 $(PEERS)/.ready: $(READY) benchmarks/peers.txt
 	$(BIN)/python -m venv --clear $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --no-deps -r benchmarks/peers.txt
-	$(BIN)/python -c 'import sys; print(*(path for path in sys.path if "site-packages" in path), sep="\n")' \
-		> $$($(PEERS)/bin/python -S -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth
+	$(BIN)/python -c 'import sys; print(*(path for path in sys.path if "site-packages" in path), sep="\n")' > $$($(BIN)/python \
+		-c 'import sysconfig; print(sysconfig.get_path("purelib", "venv", {"base": "$(PEERS)"}))')/borrowed.pth
 	@touch $@
 
 lint: $(READY) ## ruff: rules and format

@@ -99,6 +99,8 @@ def main() -> None:
     words = options.cases.split(",")
     cases = [case for case in CASES if any(word in f"{case.theme} {case.name}" for word in words)]
     workers, notes = _start(options.readers.split(","), options.peers)
+    if not workers:
+        sys.exit(f"no reader starts; the page stays as it is: {notes[0]}")
     with tempfile.TemporaryDirectory(prefix="compare-readers-") as scratch:
         root = options.keep or Path(scratch)
         usual = {name: _usual(worker, root / "baseline" / name) for name, worker in workers.items()}
