@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +60,28 @@ def write_nifti(path: Path, array: NDArray[Any], affine_ras: ArrayLike, descript
     header["descrip"] = description.encode("ascii", "replace")[:79]
     header.set_data_offset(352)
     block = header.binaryblock + b"\0\0\0\0"
-    with files.atomic_path(path) as temporary, files.hashed(temporary) as raw:
-        if path.name.endswith(".gz"):
-            from isal import igzip_threaded
-
-            # one member, whose blocks do not depend on the number of threads
-            with igzip_threaded.open(raw, "wb", GZIP_LEVEL, threads=_threads(array), block_size=BLOCK_BYTES) as stream:
-                _write_slices(stream.write, block, array)
-        else:
-            _write_slices(raw.write, block, array)
+    write = _compressed if path.name.endswith(".gz") else _plain
+    stopped = threading.Event()
+    with files.atomic_path(path) as temporary, files.hashed(temporary) as raw, ThreadPoolExecutor(1) as beside:
+        # Ctrl-C reaches the main thread only; inside isal's stream it would lose a block that its threads wait for
+        writing = beside.submit(write, raw, block, array, stopped)
+        try:
+            writing.result()
+        finally:
+            stopped.set()
     return raw.hexdigest()
+
+
+def _plain(raw: files.HashedFile, header: bytes, array: NDArray[Any], stopped: threading.Event) -> None:
+    _write_slices(raw.write, header, array, stopped)
+
+
+def _compressed(raw: files.HashedFile, header: bytes, array: NDArray[Any], stopped: threading.Event) -> None:
+    from isal import igzip_threaded
+
+    # one member, whose blocks do not depend on the number of threads
+    with igzip_threaded.open(raw, "wb", GZIP_LEVEL, threads=_threads(array), block_size=BLOCK_BYTES) as stream:
+        _write_slices(stream.write, header, array, stopped)
 
 
 def _threads(array: NDArray[Any]) -> int:
@@ -75,9 +89,12 @@ def _threads(array: NDArray[Any]) -> int:
     return max(1, min(os.cpu_count() or 1, MAX_THREADS, array.nbytes // BLOCK_BYTES))
 
 
-def _write_slices(write: Callable[[Any], Any], header: bytes, array: NDArray[Any]) -> None:
+def _write_slices(write: Callable[[Any], Any], header: bytes, array: NDArray[Any], stopped: threading.Event) -> None:
+    """The header and the slices, unless nobody waits for them any more."""
     write(header)
     for k in range(array.shape[2]):
+        if stopped.is_set():
+            return
         write(np.asfortranarray(array[:, :, k]).T.data)
 
 

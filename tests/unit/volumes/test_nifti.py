@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -54,4 +58,28 @@ def test_a_full_disk_ends_in_one_line_and_no_file(tmp_path: Path, monkeypatch, l
     monkeypatch.setattr(nifti.files.HashedFile, "write", full)
     with pytest.raises(OutputError, match="No space left"):
         nifti.write_nifti(tmp_path / "a.nii.gz", large, AFFINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def folder_of_a_large_scan(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("large")
+    array = np.random.default_rng(0).integers(-1000, 1000, (400, 400, 130), dtype=np.int16)
+    nifti.write_nifti(folder / "scan.nii", array, AFFINE)
+    return folder
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.05])
+def test_an_interrupted_write_ends_and_leaves_nothing_half_written(tmp_path: Path, folder_of_a_large_scan, delay):
+    command = [sys.executable, "-m", "medimg", "preprocess", str(folder_of_a_large_scan), "-o", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.glob(".medimg-*")):
+            time.sleep(0.001)
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert "interrupted" in said
     assert list(tmp_path.iterdir()) == []
