@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class SegmentOptions:
     this order, later over earlier (WT as oedema, TC as core, ET as enhancing). threshold: of the sigmoid, one for
     all or one a channel. min_volume_mm3: channel -> smallest component kept; smaller ones are not painted.
     fill_holes: channels whose enclosed gaps belong to them (what a ring of tumour encloses is tumour core).
+    needs: channel -> roles of the scans without which it cannot be seen.
     """
 
     channels: tuple[str, ...]
@@ -38,11 +39,14 @@ class SegmentOptions:
     threshold: float | Mapping[str, float] = 0.5
     min_volume_mm3: Mapping[str, float] = field(default_factory=dict)
     fill_holes: tuple[str, ...] = ()
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    not_available: tuple[str, ...] = ()
+    merged: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_stage(cls, options: Mapping[str, Any]) -> SegmentOptions:
         """From the `infer` stage of a pipeline. Raises PipelineError when options are missing or do not fit."""
-        known = {key: options[key] for key in ("threshold", "min_volume_mm3", "fill_holes") if key in options}
+        known = {key: options[key] for key in ("threshold", "min_volume_mm3", "fill_holes", "needs") if key in options}
         try:
             labels = {int(value): str(name) for value, name in options["labels"].items()}
             made = cls(tuple(options["channels"]), labels, dict(options["paint"]), **known)
@@ -50,12 +54,38 @@ class SegmentOptions:
             raise PipelineError(
                 f"infer stage: channels, labels and paint are needed for segmentation ({error})"
             ) from error
-        strangers = (set(made.paint) | set(made.min_volume_mm3) | set(made.fill_holes)) - set(made.channels)
+        named = {*made.paint, *made.min_volume_mm3, *made.fill_holes, *made.needs}
+        strangers = named - set(made.channels)
         if strangers or not set(made.paint.values()) <= set(labels):
             raise PipelineError(f"infer stage: paint names unknown channels or labels ({sorted(strangers)})")
         if not all(0 < made.threshold_of(channel) < 1 for channel in made.channels):
             raise PipelineError("infer stage: a threshold is a probability, between 0 and 1")
         return made
+
+    def seen_with(self, roles: Collection[str]) -> SegmentOptions:
+        """What can be told from scans of these roles: channels that need others are not painted.
+
+        Their values join the one painted before them, which holds the region they are part of.
+        Raises PipelineError when no channel is left.
+        """
+        hidden = {channel for channel, needed in self.needs.items() if not set(needed) <= set(roles)}
+        if not hidden & set(self.paint):
+            return self
+        merged: dict[int, tuple[int, ...]] = {}
+        last: int | None = None
+        for channel, value in self.paint.items():
+            if channel not in hidden:
+                last = value
+            if last is None:
+                raise PipelineError(f"infer stage: {channel} is painted first, so it cannot depend on {self.needs}")
+            merged[last] = (*merged.get(last, ()), value)
+        return replace(
+            self,
+            paint={channel: value for channel, value in self.paint.items() if channel not in hidden},
+            labels={value: " / ".join(self.labels[part] for part in parts) for value, parts in merged.items()},
+            not_available=tuple(channel for channel in self.paint if channel in hidden),
+            merged={value: parts for value, parts in merged.items() if len(parts) > 1},
+        )
 
     def threshold_of(self, channel: str) -> float:
         """The sigmoid threshold of one channel."""
@@ -80,6 +110,8 @@ def segment(
         array=labels_on_grid(labels, affine, source.shape, source.affine_ras),
         affine_ras=source.affine_ras,
         labels=dict(options.labels),
+        not_available=options.not_available,
+        merged=dict(options.merged),
     )
 
 

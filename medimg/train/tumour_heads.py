@@ -6,17 +6,16 @@ its place. Which heads there are is a function of the seed and the step alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from medimg.train import tumour_synthesis as synthesis
 from medimg.train.tumour_data import TumourCase, make_case
-from medimg.train.tumour_synthesis import FEW, Scene
+from medimg.train.tumour_synthesis import Scene
 
 MAX_TURN_DEG = 25.0
 SCALE_RANGE = (0.85, 1.15)

@@ -44,10 +44,10 @@ def _cube(head: TumourCase, size: int, centre: NDArray[np.float64]) -> tuple[Ten
     high = np.minimum(start + size, head.labels.shape)
     if (high <= low).any():
         return image, labels
-    source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    target = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
-    image[(slice(None), *target)] = head.image[(slice(None), *source)].float()
-    labels[target] = head.labels[source]
+    i, j, k = (slice(a, b) for a, b in zip(low, high, strict=True))
+    to_i, to_j, to_k = (slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
+    image[:, to_i, to_j, to_k] = head.image[:, i, j, k].float()
+    labels[to_i, to_j, to_k] = head.labels[i, j, k]
     return image, labels
 
 
@@ -72,8 +72,7 @@ def without(image: Tensor, channels: tuple[int, ...]) -> Tensor:
 
 def dropped(rng: Generator) -> tuple[int, ...]:
     """Channels to leave out, drawn from DROPPED."""
-    choices, shares = zip(*DROPPED, strict=True)
-    return choices[int(rng.choice(len(choices), p=shares))]
+    return DROPPED[int(rng.choice(len(DROPPED), p=[share for _, share in DROPPED]))][0]
 
 
 def _channel(channel: Tensor, rng: Generator, noise: torch.Generator) -> Tensor:

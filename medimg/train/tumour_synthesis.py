@@ -46,7 +46,8 @@ class Scene:
 
     def view(self, box: Box) -> Scene:
         """The part inside `box`, sharing memory."""
-        return Scene(self.image[(slice(None), *box)], self.labels[box])
+        i, j, k = box
+        return Scene(self.image[:, i, j, k], self.labels[i, j, k])
 
     @property
     def inside(self) -> Tensor:

@@ -56,7 +56,34 @@ def test_what_a_ring_encloses_can_belong_to_it():
     assert whole[4, 4, 4] == 1
 
 
-@pytest.mark.parametrize("change", [{"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}, {"threshold": 50}])
+NEEDS = {**OPTIONS, "needs": {"TC": ["t1c"], "ET": ["t1c"]}}
+
+
+def test_regions_that_can_be_seen_are_told_apart_as_ever():
+    options = SegmentOptions.from_stage(NEEDS)
+    assert options.seen_with(["t1c", "t2f"]) == options
+
+
+def test_regions_that_cannot_be_seen_join_the_one_around_them_and_are_named():
+    options = SegmentOptions.from_stage(NEEDS).seen_with(["t2f"])
+    assert options.not_available == ("TC", "ET")
+    assert options.labels == {2: "oedema / necrotic core / enhancing"}
+    assert options.merged == {2: (2, 1, 3)}
+    assert np.bincount(painted(logits(), options, 1.0).ravel()).tolist() == [512 - 216, 0, 216]
+
+
+def test_only_the_innermost_region_can_be_hidden():
+    options = SegmentOptions.from_stage({**OPTIONS, "needs": {"ET": ["t1c"]}}).seen_with(["t2f"])
+    assert options.labels == {2: "oedema", 1: "necrotic core / enhancing"}
+    assert options.merged == {1: (1, 3)}
+
+
+def test_a_pipeline_whose_outermost_region_is_hidden_is_refused():
+    with pytest.raises(PipelineError, match="WT is painted first"):
+        SegmentOptions.from_stage({**OPTIONS, "needs": {"WT": ["t2f"]}}).seen_with(["t1c"])
+
+
+@pytest.mark.parametrize("change", [{"needs": {"XX": ["t1c"]}}, {"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}, {"threshold": 50}])
 def test_options_that_do_not_fit_are_refused(change):
     with pytest.raises(PipelineError, match="infer stage"):
         SegmentOptions.from_stage({**OPTIONS, **change})
