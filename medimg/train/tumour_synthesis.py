@@ -120,7 +120,9 @@ def enhanced(scene: Scene, rng: Generator) -> None:
     if rng.random() < 0.5:
         part = core & (smooth_field(core.shape, rng, 14) > float(rng.uniform(0.2, 1.0)))
     else:
-        part = core & (soft(core, 2) < float(rng.uniform(0.7, 0.95)))
+        part = core & (soft(core, 2) < float(rng.uniform(0.85, 0.97)))
+    if int(part.sum()) < FEW:
+        return
     scene.image[T1C] += soft(part) * float(rng.uniform(1.0, 2.8))
     scene.labels[part] = ENHANCING
 
@@ -197,10 +199,10 @@ def tumour_box(labels: Tensor) -> Box | None:
 
 
 def soft(mask: Tensor, width: int = 1) -> Tensor:
-    """The mask (I, J, K) as weights 0..1 whose edge is spread over `width` voxels on each side."""
+    """Weights 0..1 of the mask (I, J, K): its edge spread over `width` voxels, half or more inside, however thin."""
     size = 2 * width + 1
     spread = functional.avg_pool3d(mask[None, None].float(), size, stride=1, padding=width, count_include_pad=False)
-    return spread[0, 0]
+    return (spread[0, 0] + mask) / 2
 
 
 def smooth_field(shape: tuple[int, ...], rng: Generator, wavelength: float) -> Tensor:

@@ -83,7 +83,10 @@ def test_a_pipeline_whose_outermost_region_is_hidden_is_refused():
         SegmentOptions.from_stage({**OPTIONS, "needs": {"WT": ["t2f"]}}).seen_with(["t1c"])
 
 
-@pytest.mark.parametrize("change", [{"needs": {"XX": ["t1c"]}}, {"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}, {"threshold": 50}])
+@pytest.mark.parametrize(
+    "change",
+    [{"needs": {"XX": ["t1c"]}}, {"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}, {"threshold": 50}],
+)
 def test_options_that_do_not_fit_are_refused(change):
     with pytest.raises(PipelineError, match="infer stage"):
         SegmentOptions.from_stage({**OPTIONS, **change})
