@@ -42,6 +42,8 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "min_volume_mm3": dict,
         "fill_holes": list,
         "needs": dict,
+        "min_confidence": dict,
+        "never_empty": list,
     },
     "measure": {"label": str, "groups": dict, "min_volume_mm3": NUMBER},
     "report": {"formats": list},

@@ -39,6 +39,28 @@ def test_specks_below_the_smallest_volume_are_not_painted():
     assert 3 in painted(logits(), options, 2.0)
 
 
+def test_parts_that_are_improbable_on_average_are_not_painted_whatever_their_size():
+    maps = torch.full((3, 8, 8, 8), -5.0)
+    maps[1, :5] = torch.logit(torch.tensor(0.7))
+    maps[1, 7, 7, 7] = torch.logit(torch.tensor(0.95))
+    doubtful = {"min_confidence": {"WT": 0.8}}
+    labels = painted(maps, SegmentOptions.from_stage({**OPTIONS, **doubtful}), 1.0)
+    assert np.argwhere(labels).tolist() == [[7, 7, 7]]
+    labels = painted(maps, SegmentOptions.from_stage({**OPTIONS, **doubtful, "never_empty": ["WT"]}), 1.0)
+    assert np.count_nonzero(labels) == 5 * 64 + 1
+
+
+def test_a_filled_hole_counts_with_its_own_low_probability():
+    maps = logits()
+    maps[1, 2:6, 2:6, 2:6] = -5.0
+    options = {**OPTIONS, "paint": {"WT": 2}, "fill_holes": ["WT"]}
+    assert painted(maps, SegmentOptions.from_stage(options), 1.0)[4, 4, 4] == 2
+    share = (216 - 64) / 216
+    for least, painted_at_all in ((share - 0.02, True), (share + 0.02, False)):
+        chosen = SegmentOptions.from_stage({**options, "min_confidence": {"WT": least}})
+        assert painted(maps, chosen, 1.0).any() == painted_at_all
+
+
 def test_a_threshold_counts_in_probability():
     maps = torch.full((3, 2, 2, 2), -50.0)
     maps[1] = torch.logit(torch.tensor(0.4))
@@ -85,7 +107,14 @@ def test_a_pipeline_whose_outermost_region_is_hidden_is_refused():
 
 @pytest.mark.parametrize(
     "change",
-    [{"needs": {"XX": ["t1c"]}}, {"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}, {"threshold": 50}],
+    [
+        {"needs": {"XX": ["t1c"]}},
+        {"never_empty": ["XX"]},
+        {"paint": {"XX": 1}},
+        {"paint": {"WT": 9}},
+        {"labels": None},
+        {"threshold": 50},
+    ],
 )
 def test_options_that_do_not_fit_are_refused(change):
     with pytest.raises(PipelineError, match="infer stage"):

@@ -206,7 +206,23 @@ def test_a_region_that_is_absent_costs_what_is_drawn_of_it_beside_a_tenth_of_a_m
     batch = {"regions": torch.zeros(1, 3, 10, 10, 10), "visible": torch.ones(1, 3)}
     drawn = torch.full((1, 3, 10, 10, 10), -100.0)
     drawn[:, :, 0] = 100.0
-    assert float(task(data).loss(drawn, batch)["dice"]) == pytest.approx(1 - 100 / 200, abs=1e-4)
+    # 100 voxels: Dice's half for the whole tumour, a little less for the regions whose misses weigh more
+    expected = np.mean([1 - 50 / (50 + 30), 1 - 50 / (50 + 50), 1 - 50 / (50 + 30)])
+    assert float(task(data).loss(drawn, batch)["tversky"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_missed_core_costs_more_than_one_drawn_too_large(data):
+    truth = torch.zeros(1, 3, 10, 10, 10)
+    truth[:, :, :4] = 1
+    small, large = torch.full_like(truth, -100.0), torch.full_like(truth, -100.0)
+    small[:, :, :2] = 100.0
+    large[:, :, :6] = 100.0
+    for region, costs_more in ((0, True), (1, False), (2, True)):
+        seen = torch.zeros(1, 3)
+        seen[0, region] = 1
+        batch = {"regions": truth, "visible": seen}
+        missed, drawn = (float(task(data).loss(output, batch)["tversky"]) for output in (small, large))
+        assert (missed > 2 * drawn) is costs_more
 
 
 def test_folds_take_every_patient_once_and_never_split_one():
