@@ -37,13 +37,9 @@ from medimg.train.tumour_patches import dropped, patch, scanner, without
 PHANTOM_SEED = 1000
 """Training phantoms are drawn from here on; sample_data/ and the tests use small seeds."""
 
-MISSED_WEIGHT = (0.7, 0.5, 0.7)
-"""Weight of missed voxels against falsely drawn ones (1 - weight) in the order of REGIONS; 0.5 is Dice, 0.7 is from
-Salehi et al. (Tversky loss, MLMI 2017). On new patients a core trained by Dice was drawn too small: see the card."""
-
 FLOOR = 50.0
-"""Voxels (mm3) added to both sides of that ratio in one patch and region: a region that is absent costs what is drawn
-of it beside 0.1 ml, and a lesion of a few voxels does not weigh as much as a tumour."""
+"""Voxels (mm3) added to both sides of the overlap ratio of one patch and region: a region that is absent costs what is
+drawn of it beside 0.1 ml, and a lesion of a few voxels does not weigh as much as a tumour."""
 
 
 class TumourTask:
@@ -52,7 +48,9 @@ class TumourTask:
     data: folder of case folders (BraTS as published, old or new names). pipeline: whose bundle preprocesses.
     holdout: cases never read. validation: cases scored whole, or fold: "k/n", which draws them by patient.
     large_size from step `large_from` on: patches that show the network most of a brain at once.
-    heads, renew, synthetic: the pool that patches come from, see `HeadPool`. phantoms: analytic brains among the cases.
+    missed: weight of missed voxels against falsely drawn ones (1 - missed) for each of REGIONS: 0.5 is Dice, 0.7 the
+    choice of Salehi et al. (Tversky loss, MLMI 2017). heads, renew, synthetic: the pool that patches come from, see
+    `HeadPool`. phantoms: analytic brains among the cases.
     """
 
     def __init__(
@@ -68,12 +66,14 @@ class TumourTask:
         large_size: int = 128,
         large_from: int = 1 << 30,
         tumour_share: float = 0.7,
+        missed: Sequence[float] = (0.5, 0.5, 0.5),
         heads: int = 12,
         renew: int = 8,
         synthetic: tuple[float, float, float] = (0.5, 0.3, 0.3),
         phantoms: int = 0,
     ) -> None:
         self.seed, self.batch_size, self.tumour_share = seed, batch_size, tumour_share
+        self.missed = torch.tensor(missed)
         self.size, self.large_size, self.large_from = size, large_size, large_from
         self.bundle = load_bundle(load_pipeline(pipeline).bundle)
         folders = [folder for folder in case_folders(Path(data)) if folder.name not in set(holdout)]
@@ -111,7 +111,7 @@ class TumourTask:
         entropy = functional.binary_cross_entropy_with_logits(output, truth, reduction="none").mean(axes)
         probability = output.sigmoid()
         overlap = (probability * truth).sum(axes)
-        weight = torch.tensor(MISSED_WEIGHT, device=truth.device)
+        weight = self.missed.to(truth.device)
         wrong = weight * (truth.sum(axes) - overlap) + (1 - weight) * (probability.sum(axes) - overlap)
         tversky = 1 - (overlap + FLOOR) / (overlap + wrong + FLOOR)
         bce, unlike = ((value * seen).sum() / seen.sum() for value in (entropy, tversky))
