@@ -42,6 +42,7 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "min_volume_mm3": dict,
         "fill_holes": list,
         "needs": dict,
+        "without": dict,
         "min_confidence": dict,
         "never_empty": list,
     },

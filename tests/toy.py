@@ -56,6 +56,7 @@ def partial_segmenter(folder: Path) -> Path:
         "labels": {1: "oedema", 2: "core"},
         "paint": {"WT": 1, "TC": 2},
         "needs": {"TC": ["t1n"]},
+        "without": {"t1n": "no core"},
     }
     inputs = [{"role": "t1n", "modality": "MR", "optional": True}, FLAIR]
     return _segmenter(folder, infer, [[0.0, 1.0], [1.0, 0.0]], inputs, core=[2])

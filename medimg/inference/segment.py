@@ -21,8 +21,11 @@ from medimg.progress import Progress, silent
 from medimg.results import Segmentation
 from medimg.study import Volume
 
-OPTIONAL = ("threshold", "min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs")
-"""Options of the infer stage that have a default; all but the threshold name channels."""
+OPTIONAL = ("threshold", "min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs", "without")
+"""Options of the infer stage that have a default."""
+
+NAMING_CHANNELS = ("min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs")
+"""Those whose keys or entries are channels."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class SegmentOptions:
     min_confidence: channel -> smallest mean sigmoid of a component kept. never_empty: channels whose largest component
     is kept all the same.
     fill_holes: channels whose enclosed gaps belong to them (what a ring of tumour encloses is tumour core).
-    needs: channel -> roles of the scans without which it cannot be seen.
+    needs: channel -> roles of the scans without which it cannot be seen. without: role -> what is lost without it.
     """
 
     channels: tuple[str, ...]
@@ -47,6 +50,7 @@ class SegmentOptions:
     never_empty: tuple[str, ...] = ()
     fill_holes: tuple[str, ...] = ()
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    without: Mapping[str, str] = field(default_factory=dict)
     not_available: tuple[str, ...] = ()
     merged: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -61,7 +65,7 @@ class SegmentOptions:
             raise PipelineError(
                 f"infer stage: channels, labels and paint are needed for segmentation ({error})"
             ) from error
-        named = {*made.paint, *(channel for key in OPTIONAL if key != "threshold" for channel in getattr(made, key))}
+        named = {*made.paint, *(channel for key in NAMING_CHANNELS for channel in getattr(made, key))}
         strangers = named - set(made.channels)
         if strangers or not set(made.paint.values()) <= set(labels):
             raise PipelineError(f"infer stage: paint names unknown channels or labels ({sorted(strangers)})")

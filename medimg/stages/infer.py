@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,16 +59,13 @@ def _segment(case: Case, options: dict[str, Any], device: Device, progress: Prog
     volumes = with_blanks(case.volumes, case.pipeline.roles)
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
     case.report.segmentation = segment(bundle, volumes, wanted, device, progress)
-    case.report.warnings += _missing_contrasts(case, wanted.not_available)
-
-
-def _missing_contrasts(case: Case, not_available: Sequence[str]) -> list[str]:
-    """What a reader must know where a contrast was not there."""
     absent = [role for role in case.pipeline.roles if role not in case.volumes]
-    if not absent:
-        return []
-    regions = f"{', '.join(not_available)} not available (not empty: they could not be seen); " if not_available else ""
-    return [f"without {', '.join(absent)}: {regions}expect less than with all contrasts, see the model card"]
+    case.report.warnings += [f"without {role}: {wanted.without.get(role, LESS)}" for role in absent]
+    if wanted.not_available:
+        names = ", ".join(wanted.not_available)
+        case.report.warnings.append(f"not available: {names} (not empty: they cannot be seen in these contrasts)")
 
+
+LESS = "expect less than with all contrasts, see the model card"
 
 RUNNERS = {"detection": _detect, "segmentation": _segment}

@@ -108,8 +108,10 @@ def test_without_an_optional_contrast_the_rest_is_the_same_and_the_reader_is_tol
     assert np.array_equal(whole.report.segmentation.array > 0, partly.report.segmentation.array > 0)
     assert whole.report.warnings == []
     assert [entry["role"] for entry in partly.report.inputs] == ["t2f"]
-    (warning,) = partly.report.warnings
-    assert warning.startswith("without t1n: TC not available (not empty: ")
+    assert partly.report.warnings == [
+        "without t1n: no core",
+        "not available: TC (not empty: they cannot be seen in these contrasts)",
+    ]
 
 
 def test_a_region_that_cannot_be_seen_is_not_available_wherever_it_would_stand(tmp_path):
