@@ -46,13 +46,7 @@ class Bundle:
     def trained_network(self) -> torch.nn.Module:
         """`network_def` with the bundle's weights, in eval mode. Raises PipelineError when they do not fit."""
         network = self.network()
-        try:
-            state = torch.load(self.weights, map_location="cpu", weights_only=True)
-            network.load_state_dict(state)
-        except FileNotFoundError as error:
-            raise PipelineError(f"no weights at {self.weights}; train them with medimg train") from error
-        except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
-            raise PipelineError(f"{self.weights} does not hold the weights of this bundle's network") from error
+        load_weights(network, self.weights)
         return network.eval()
 
     @cached_property
@@ -94,6 +88,16 @@ def load_bundle(folder: Path) -> Bundle:
     parser["bundle_root"] = str(folder)
     parser["device"] = "$torch.device('cpu')"
     return Bundle(folder, parser)
+
+
+def load_weights(network: torch.nn.Module, path: Path) -> None:
+    """Put the state dict at `path` into `network`. Raises PipelineError when there is none or it does not fit."""
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError as error:
+        raise PipelineError(f"no weights at {path}; train them with medimg train") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+        raise PipelineError(f"{path} does not hold the weights of this bundle's network") from error
 
 
 def _target(entry: dict[str, Any]) -> str:

@@ -41,6 +41,10 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "threshold": (*NUMBER, dict),
         "min_volume_mm3": dict,
         "fill_holes": list,
+        "needs": dict,
+        "without": dict,
+        "min_confidence": dict,
+        "never_empty": list,
     },
     "measure": {"label": str, "groups": dict, "min_volume_mm3": NUMBER},
     "report": {"formats": list},
@@ -53,10 +57,14 @@ MODEL_CARD = Path("docs") / "README.md"
 
 @dataclass(frozen=True)
 class PipelineInput:
-    """One channel of the network: the role a volume plays and the modality it must have."""
+    """One channel of the network: the role a volume plays and the modality it must have.
+
+    optional: the pipeline also works, on what is then said to be worse or not available, without it.
+    """
 
     role: str
     modality: str
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,9 +176,12 @@ def read_pipeline(path: Path) -> Pipeline:
 
 
 def _read_input(path: Path, entry: Any) -> PipelineInput:
-    if not isinstance(entry, dict) or set(entry) != {"role", "modality"}:
-        raise PipelineError(f"{path}: an input is {{role, modality}}, not {entry!r}")
-    return PipelineInput(role=str(entry["role"]), modality=str(entry["modality"]))
+    if not isinstance(entry, dict) or set(entry) - {"optional"} != {"role", "modality"}:
+        raise PipelineError(f"{path}: an input is {{role, modality}}, or with optional, not {entry!r}")
+    optional = entry.get("optional", False)
+    if not isinstance(optional, bool):
+        raise PipelineError(f"{path}: optional is true or false, not {optional!r}")
+    return PipelineInput(role=str(entry["role"]), modality=str(entry["modality"]), optional=optional)
 
 
 def _as_list(path: Path, key: str, value: Any) -> list[Any]:

@@ -75,11 +75,28 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A label map on the source grid: array (I, J, K) uint8, 0 is background; labels: value -> name."""
+    """A label map on the source grid: array (I, J, K) uint8, 0 is background; labels: value -> name.
+
+    not_available: regions that could not be seen in the contrasts there were. merged: value -> the pipeline's values
+    that it stands for where they could not be told apart.
+    """
 
     array: NDArray[np.uint8]
     affine_ras: geometry.Affine
     labels: dict[int, str]
+    not_available: tuple[str, ...] = ()
+    merged: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def to_dict(self, path: str) -> dict[str, Any]:
+        """The `segmentation` entry of a report; `path` is relative to the folder that holds it."""
+        document: dict[str, Any] = {
+            "path": path,
+            "labels": {str(value): name for value, name in sorted(self.labels.items())},
+        }
+        if self.not_available:
+            document["not_available"] = list(self.not_available)
+            document["merged"] = {str(value): list(parts) for value, parts in self.merged.items()}
+        return document
 
 
 @dataclass
@@ -97,8 +114,7 @@ class Report:
         """The `medimg.report/1` document; `segmentation_path` is relative to the folder that holds it."""
         segmentation = None
         if self.segmentation is not None and segmentation_path is not None:
-            labels = {str(value): name for value, name in sorted(self.segmentation.labels.items())}
-            segmentation = {"path": segmentation_path, "labels": labels}
+            segmentation = self.segmentation.to_dict(segmentation_path)
         return {
             "schema": REPORT_SCHEMA,
             "pipeline": self.pipeline,

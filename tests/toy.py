@@ -15,6 +15,8 @@ from medimg import volumes
 STRIDE = 2
 LOG_DIAMETER = 2.0
 
+FLAIR = {"role": "t2f", "modality": "MR"}
+
 BUNDLE = {
     "imports": ["$import torch"],
     "preprocessing": {
@@ -43,14 +45,34 @@ def detector(folder: Path, **infer) -> Path:
 
 def segmenter(folder: Path) -> Path:
     """A pipeline whose one label is where the second of two channels is above 100."""
-    conv = {"_target_": "torch.nn.Conv3d", "in_channels": 2, "out_channels": 1, "kernel_size": 1}
-    network = torch.nn.Conv3d(2, 1, 1)
+    infer = {"channels": ["WT"], "labels": {1: "tumour"}, "paint": {"WT": 1}}
+    return _segmenter(folder, infer, [[0.0, 1.0]], [{"role": "t1n", "modality": "MR"}, FLAIR])
+
+
+def partial_segmenter(folder: Path) -> Path:
+    """A pipeline for FLAIR, with T1 if there: oedema where FLAIR is above 100, core where T1 is."""
+    infer = {
+        "channels": ["WT", "TC"],
+        "labels": {1: "oedema", 2: "core"},
+        "paint": {"WT": 1, "TC": 2},
+        "needs": {"TC": ["t1n"]},
+        "without": {"t1n": "no core"},
+    }
+    inputs = [{"role": "t1n", "modality": "MR", "optional": True}, FLAIR]
+    return _segmenter(folder, infer, [[0.0, 1.0], [1.0, 0.0]], inputs, core=[2])
+
+
+def _segmenter(folder, infer, weights, inputs, **groups) -> Path:
+    """Channels that are weighted sums of the inputs, less 100."""
+    outputs = len(weights)
+    conv = {"_target_": "torch.nn.Conv3d", "in_channels": 2, "out_channels": outputs, "kernel_size": 1}
+    network = torch.nn.Conv3d(2, outputs, 1)
     with torch.no_grad():
-        network.weight.copy_(torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1, 1))
+        network.weight.copy_(torch.tensor(weights).reshape(outputs, 2, 1, 1, 1))
         network.bias.fill_(-100.0)
-    infer = {"channels": ["WT"], "labels": {1: "tumour"}, "paint": {"WT": 1}, "requires": ["skull_stripped"]}
-    inputs = [{"role": "t1n", "modality": "MR"}, {"role": "t2f", "modality": "MR"}]
-    measure = {"label": "tumour", "groups": {"whole": [1]}, "min_volume_mm3": 10}
+    infer["requires"] = ["skull_stripped"]
+    whole = {"whole": sorted(infer["labels"]), **groups}
+    measure = {"label": "tumour", "groups": whole, "min_volume_mm3": 10}
     return _write(
         folder, "toy_segmenter", "segmentation", inputs, conv, network, [{"infer": infer}, {"measure": measure}]
     )
@@ -64,7 +86,7 @@ def _write(folder, name, task, inputs, network_def, network, stages) -> Path:
     torch.save(network.state_dict(), models / "model.pt")
     head = {"schema": "medimg.pipeline/1", "name": name, "version": "0", "title": name, "task": task, "licence": "MIT"}
     document = {**head, "inputs": inputs, "stages": [*stages, {"report": {}}]}
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(document))
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     return folder
 
 

@@ -39,12 +39,24 @@ Examples:
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of this run.")
 @click.option("--fold", metavar="K/N", help="Cross-validation: keep part K (from 0) of N for validation.")
+@click.option(
+    "--start",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Weights of the same network to begin with, such as a shipped model.pt [default: random].",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
     "--threads", type=click.IntRange(min=0), default=0, help="Processor threads; 0 is the configuration's choice."
 )
 def command(
-    name: str, config_path: Path | None, data: Path, output: Path, fold: str | None, device: str, threads: int
+    name: str,
+    config_path: Path | None,
+    data: Path,
+    output: Path,
+    fold: str | None,
+    start: Path | None,
+    device: str,
+    threads: int,
 ) -> None:
     """Train a pipeline's network; call again with the same -o to resume.
 
@@ -67,11 +79,11 @@ def command(
     files.output_folder(output)
     chosen = choose_device(local_device(device), threads=threads or config.threads)
     with process_group() as group, _listener(config.steps, group.leads) as listen:
-        network = fresh_network(config, pipeline.bundle)
+        network = fresh_network(config, pipeline.bundle, start)
         task = _task(config, data)
         state = fit(config, network, task, output, device=chosen.device, log=listen, group=group)
         if group.leads:
-            bundle = pack(pipeline, config, state, output)
+            bundle = pack(pipeline, config, state, output, start)
             click.echo(f"best score {state.best:.4f}; bundle in {bundle}")
 
 

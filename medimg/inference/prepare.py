@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,6 +28,17 @@ def require_one_grid(volumes: Sequence[Volume]) -> None:
                 f"{other.source.path} ({_grid(other)}) is not on the grid of {first.source.path} ({_grid(first)}); "
                 "co-register and resample the contrasts first",
             )
+
+
+def with_blanks(volumes: Mapping[str, Volume], roles: Sequence[str]) -> list[Volume]:
+    """One volume a role, in their order; a role that was not scanned gets zeros on the grid of the others.
+
+    After a z-score over the nonzero voxels, 0 is the mean of the brain: what the networks are trained to take for
+    "not known".
+    """
+    pattern = next(iter(volumes.values()))
+    blank = replace(pattern, array=np.zeros(pattern.shape, dtype=np.float32))
+    return [volumes.get(role, blank) for role in roles]
 
 
 def stacked(volumes: Sequence[Volume]) -> MetaTensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,12 @@ from medimg.progress import Progress, silent
 from medimg.results import Segmentation
 from medimg.study import Volume
 
+OPTIONAL = ("threshold", "min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs", "without")
+"""Options of the infer stage that have a default."""
+
+NAMING_CHANNELS = ("min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs")
+"""Those whose keys or entries are channels."""
+
 
 @dataclass(frozen=True)
 class SegmentOptions:
@@ -29,7 +35,10 @@ class SegmentOptions:
     channels: names in output order. labels: value -> name of the label map. paint: channel -> value, painted in
     this order, later over earlier (WT as oedema, TC as core, ET as enhancing). threshold: of the sigmoid, one for
     all or one a channel. min_volume_mm3: channel -> smallest component kept; smaller ones are not painted.
+    min_confidence: channel -> smallest mean sigmoid of a component kept. never_empty: channels whose largest component
+    is kept all the same.
     fill_holes: channels whose enclosed gaps belong to them (what a ring of tumour encloses is tumour core).
+    needs: channel -> roles of the scans without which it cannot be seen. without: role -> what is lost without it.
     """
 
     channels: tuple[str, ...]
@@ -37,12 +46,18 @@ class SegmentOptions:
     paint: Mapping[str, int]
     threshold: float | Mapping[str, float] = 0.5
     min_volume_mm3: Mapping[str, float] = field(default_factory=dict)
+    min_confidence: Mapping[str, float] = field(default_factory=dict)
+    never_empty: tuple[str, ...] = ()
     fill_holes: tuple[str, ...] = ()
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    without: Mapping[str, str] = field(default_factory=dict)
+    not_available: tuple[str, ...] = ()
+    merged: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_stage(cls, options: Mapping[str, Any]) -> SegmentOptions:
         """From the `infer` stage of a pipeline. Raises PipelineError when options are missing or do not fit."""
-        known = {key: options[key] for key in ("threshold", "min_volume_mm3", "fill_holes") if key in options}
+        known = {key: options[key] for key in OPTIONAL if key in options}
         try:
             labels = {int(value): str(name) for value, name in options["labels"].items()}
             made = cls(tuple(options["channels"]), labels, dict(options["paint"]), **known)
@@ -50,12 +65,38 @@ class SegmentOptions:
             raise PipelineError(
                 f"infer stage: channels, labels and paint are needed for segmentation ({error})"
             ) from error
-        strangers = (set(made.paint) | set(made.min_volume_mm3) | set(made.fill_holes)) - set(made.channels)
+        named = {*made.paint, *(channel for key in NAMING_CHANNELS for channel in getattr(made, key))}
+        strangers = named - set(made.channels)
         if strangers or not set(made.paint.values()) <= set(labels):
             raise PipelineError(f"infer stage: paint names unknown channels or labels ({sorted(strangers)})")
         if not all(0 < made.threshold_of(channel) < 1 for channel in made.channels):
             raise PipelineError("infer stage: a threshold is a probability, between 0 and 1")
         return made
+
+    def seen_with(self, roles: Collection[str]) -> SegmentOptions:
+        """What can be told from scans of these roles: channels that need others are not painted.
+
+        Their values join the one painted before them, which holds the region they are part of.
+        Raises PipelineError when no channel is left.
+        """
+        hidden = {channel for channel, needed in self.needs.items() if not set(needed) <= set(roles)}
+        if not hidden & set(self.paint):
+            return self
+        merged: dict[int, tuple[int, ...]] = {}
+        last: int | None = None
+        for channel, value in self.paint.items():
+            if channel not in hidden:
+                last = value
+            if last is None:
+                raise PipelineError(f"infer stage: {channel} is painted first, so it cannot depend on {self.needs}")
+            merged[last] = (*merged.get(last, ()), value)
+        return replace(
+            self,
+            paint={channel: value for channel, value in self.paint.items() if channel not in hidden},
+            labels={value: " / ".join(self.labels[part] for part in parts) for value, parts in merged.items()},
+            not_available=tuple(channel for channel in self.paint if channel in hidden),
+            merged={value: parts for value, parts in merged.items() if len(parts) > 1},
+        )
 
     def threshold_of(self, channel: str) -> float:
         """The sigmoid threshold of one channel."""
@@ -80,6 +121,8 @@ def segment(
         array=labels_on_grid(labels, affine, source.shape, source.affine_ras),
         affine_ras=source.affine_ras,
         labels=dict(options.labels),
+        not_available=options.not_available,
+        merged=dict(options.merged),
     )
 
 
@@ -87,13 +130,36 @@ def painted(logits: torch.Tensor, options: SegmentOptions, voxel_mm3: float) -> 
     """Logits (C, I, J, K) to a label map (I, J, K): each channel's mask painted in the order of `options.paint`."""
     labels = np.zeros(tuple(logits.shape[1:]), dtype=np.uint8)
     for channel, value in options.paint.items():
+        output = logits[options.channels.index(channel)]
         # sigmoid(x) > p exactly where x > log(p / (1 - p)): no float copy of the probabilities
-        cut = torch.logit(torch.tensor(options.threshold_of(channel)))
-        mask = (logits[options.channels.index(channel)] > cut).numpy()
+        mask = (output > torch.logit(torch.tensor(options.threshold_of(channel)))).numpy()
         if channel in options.fill_holes:
             mask = _filled(mask)
-        labels[_without_specks(mask, options.min_volume_mm3.get(channel, 0.0) / voxel_mm3)] = value
+        labels[_trusted(mask, output, options, channel, voxel_mm3)] = value
     return labels
+
+
+def _trusted(
+    mask: NDArray[np.bool_], output: torch.Tensor, options: SegmentOptions, channel: str, voxel_mm3: float
+) -> NDArray[np.bool_]:
+    """The mask without the 26-connected components that are too small or, on average, too improbable."""
+    from scipy import ndimage
+
+    min_voxels = options.min_volume_mm3.get(channel, 0.0) / voxel_mm3
+    confidence = options.min_confidence.get(channel, 0.0)
+    if not mask.any() or (min_voxels <= 1 and confidence <= 0):
+        return mask
+    components, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    numbers = components[mask]
+    sizes = np.bincount(numbers, minlength=count + 1)
+    kept = sizes >= max(min_voxels, 1)
+    if confidence > 0:
+        sums = np.bincount(numbers, weights=output[torch.from_numpy(mask)].sigmoid().numpy(), minlength=count + 1)
+        enough = sums >= confidence * sizes
+        if channel in options.never_empty:
+            enough[sizes.argmax()] = True
+        kept &= enough
+    return np.asarray(kept[components])
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -101,15 +167,3 @@ def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from scipy import ndimage
 
     return np.asarray(ndimage.binary_fill_holes(mask))
-
-
-def _without_specks(mask: NDArray[np.bool_], min_voxels: float) -> NDArray[np.bool_]:
-    """The mask without 26-connected components of fewer than `min_voxels` voxels."""
-    from scipy import ndimage
-
-    if min_voxels <= 1 or not mask.any():
-        return mask
-    components, _ = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    return np.asarray((sizes >= min_voxels)[components])

@@ -22,7 +22,8 @@ def lesions(
     """One Finding for each connected component of the union of all labels, largest first.
 
     groups: region name -> the labels it is made of, e.g. {"et": (3,), "tc": (1, 3)}; each becomes a
-    measurement `<name>_mm3`. Components smaller than `min_volume_mm3` are left out.
+    measurement `<name>_mm3`, None where its labels could not be told apart from others. Components smaller than
+    `min_volume_mm3` are left out.
     diameter_mm is the longest diameter in an axial slice (RANO, RECIST 1.1; see `common.axial_axes_mm`).
     A lesion on the border of the scan is cut: its sizes are None, and `touches_border` is true.
     """
@@ -61,7 +62,10 @@ def _finding(
     values = segmentation.array[box][inside]
     counts = np.bincount(values, minlength=256)
     voxel_mm3 = geometry.voxel_volume_mm3(affine)
-    regions = {f"{name}_mm3": float(counts[list(parts)].sum() * voxel_mm3) for name, parts in groups.items()}
+    regions: dict[str, float | None] = {
+        f"{name}_mm3": float(counts[list(parts)].sum() * voxel_mm3) if _told_apart(parts, segmentation) else None
+        for name, parts in groups.items()
+    }
     long_mm, short_mm = common.axial_axes_mm(voxels, affine)
     sizes: dict[str, Any] = {**regions, "long_axis_mm": long_mm, "short_axis_mm": short_mm}
     return Finding(
@@ -73,7 +77,12 @@ def _finding(
         box_lps_mm=common.box_lps_mm(voxels, affine),
         segment=int(values[0]) if values.min() == values.max() else None,
         measurements={
-            **{name: None if cut else round(value, 3) for name, value in sizes.items()},
+            **{name: None if cut or value is None else round(value, 3) for name, value in sizes.items()},
             "touches_border": cut,
         },
     )
+
+
+def _told_apart(parts: tuple[int, ...], segmentation: Segmentation) -> bool:
+    """Whether a group of labels holds all or none of what each value stands for, so that its volume is known."""
+    return all(len(set(parts) & set(merged)) in (0, len(merged)) for merged in segmentation.merged.values())

@@ -61,4 +61,6 @@ def _segmentation(folder: Path, entry: dict[str, Any] | None) -> Segmentation | 
             Reason.UNREADABLE, f"{path}: the report's label map cannot be read; run infer again", [path]
         ) from error
     labels = {int(value): str(name) for value, name in entry["labels"].items()}
-    return Segmentation(array, np.asarray(image.affine, dtype=np.float64), labels)
+    merged = {int(value): tuple(map(int, parts)) for value, parts in entry.get("merged", {}).items()}
+    not_available = tuple(map(str, entry.get("not_available", ())))
+    return Segmentation(array, np.asarray(image.affine, dtype=np.float64), labels, not_available, merged)

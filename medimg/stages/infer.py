@@ -52,11 +52,20 @@ def _detect(case: Case, options: dict[str, Any], device: Device, progress: Progr
 
 
 def _segment(case: Case, options: dict[str, Any], device: Device, progress: Progress) -> None:
+    from medimg.inference.prepare import with_blanks
     from medimg.inference.segment import SegmentOptions, segment
 
     bundle = load_bundle(case.pipeline.bundle)
-    volumes = list(case.volumes.values())
-    case.report.segmentation = segment(bundle, volumes, SegmentOptions.from_stage(options), device, progress)
+    volumes = with_blanks(case.volumes, case.pipeline.roles)
+    wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
+    case.report.segmentation = segment(bundle, volumes, wanted, device, progress)
+    absent = [role for role in case.pipeline.roles if role not in case.volumes]
+    case.report.warnings += [f"without {role}: {wanted.without.get(role, LESS)}" for role in absent]
+    if wanted.not_available:
+        names = ", ".join(wanted.not_available)
+        case.report.warnings.append(f"not available: {names} (not empty: they cannot be seen in these contrasts)")
 
+
+LESS = "expect less than with all contrasts, see the model card"
 
 RUNNERS = {"detection": _detect, "segmentation": _segment}

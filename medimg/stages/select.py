@@ -117,11 +117,12 @@ def _match_roles(pipeline: Pipeline, candidates: Sequence[Candidate], left: Left
     if not right:
         raise UnsuitableScanError(Reason.WRONG_MODALITY, _no_modality("/".join(sorted(modalities)), candidates))
     by_role: dict[str, list[Candidate]] = {role: [c for c in right if c.role == role] for role in pipeline.roles}
-    if missing := [role for role, found in by_role.items() if not found]:
+    absent = [role for role, found in by_role.items() if not found]
+    if missing := [entry.role for entry in pipeline.inputs if entry.role in absent and not entry.optional]:
         found = listed([f"{named(c)} ({c.refusal or c.role or 'role unknown'})" for c in candidates])
         raise UnsuitableScanError(
             Reason.MISSING_ROLE,
-            f"{pipeline.name} needs {', '.join(pipeline.roles)}; missing {', '.join(missing)}. Found {found}. "
+            f"{pipeline.name} needs {_needed(pipeline)}; missing {', '.join(missing)}. Found {found}. "
             "Name each with --volume ROLE=PATH",
         )
     for role, found_for_role in by_role.items():
@@ -130,9 +131,18 @@ def _match_roles(pipeline: Pipeline, candidates: Sequence[Candidate], left: Left
             raise UnsuitableScanError(
                 Reason.AMBIGUOUS_SERIES, f"several scans could be {role} ({names}); name one with --volume {role}=PATH"
             )
-    chosen = {role: found[0] for role, found in by_role.items()}
+    chosen = {role: found[0] for role, found in by_role.items() if found}
     others = [not_chosen_entry(c, _why_not(c, "no role here")) for c in candidates if c not in chosen.values()]
-    return Selection(pipeline, chosen, others + left, "roles told by file name, series description or the command")
+    why = "roles told by file name, series description or the command"
+    return Selection(pipeline, chosen, others + left, why + (f"; without {', '.join(absent)}" if absent else ""))
+
+
+def _needed(pipeline: Pipeline) -> str:
+    """ "t2f, and can use t1c": the roles a pipeline asks for."""
+    needed, useful = (
+        ", ".join(entry.role for entry in pipeline.inputs if entry.optional is optional) for optional in (False, True)
+    )
+    return f"{needed}, and can use {useful}" if useful else needed
 
 
 def _fits(candidate: Candidate, wanted: PipelineInput) -> bool:

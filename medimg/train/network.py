@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from medimg.bundle import load_bundle
+from medimg.bundle import load_bundle, load_weights
 from medimg.errors import TrainingError
 from medimg.train.config import TrainConfig
 
 
-def fresh_network(config: TrainConfig, bundle: Path) -> nn.Module:
-    """Fresh weights, a function of the seed. Raises PipelineError or TrainingError when it cannot be built."""
+def fresh_network(config: TrainConfig, bundle: Path, start: Path | None = None) -> nn.Module:
+    """The network with the weights at `start`, or fresh ones, a function of the seed.
+
+    Raises PipelineError or TrainingError when it cannot be built or `start` holds the weights of another one.
+    """
     torch.manual_seed(config.seed)
-    if config.network is None:
-        return load_bundle(bundle).network()
+    network = load_bundle(bundle).network() if config.network is None else _named(config.network)
+    if start is not None:
+        load_weights(network, start)
+    return network
+
+
+def _named(component: dict[str, Any]) -> nn.Module:
+    """The network of a MONAI component."""
     try:
-        network = ConfigParser({"network": config.network}).get_parsed_content("network")
+        network = ConfigParser({"network": component}).get_parsed_content("network")
     except (KeyError, ValueError, RuntimeError, ImportError, TypeError) as error:
         raise TrainingError(f"train config: cannot build the network: {' '.join(str(error).split())}") from error
     if not isinstance(network, nn.Module):
-        raise TrainingError(f"train config: network {config.network['_target_']} is not a torch module")
+        raise TrainingError(f"train config: network {component['_target_']} is not a torch module")
     return network

@@ -22,11 +22,12 @@ from medimg.train.journal import read_log
 TRAINING_RECORD = Path("docs") / "training.json"
 
 
-def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path) -> Path:
+def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start: Path | None = None) -> Path:
     """Write run/pipeline.yaml and run/bundle (the pipeline's own bundle with the last weights); return the bundle.
 
     The last averaged weights, not best.pt: the learning rate has run out by then, and choosing a step by its score on
     a handful of validation cases would choose noise (nnU-Net ships its final checkpoint for the same reason).
+    start: the weights the run began with, None for random ones; their digest goes into the record.
     """
     bundle = run / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
@@ -38,7 +39,7 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path) -> Pa
     weights = torch.load(run / LAST_WEIGHTS, map_location="cpu", weights_only=True)
     with files.atomic_path(bundle / WEIGHTS) as temporary:
         torch.save(weights, temporary)
-    files.write_json(bundle / TRAINING_RECORD, _record(config, state, run))
+    files.write_json(bundle / TRAINING_RECORD, _record(config, state, run, start))
     return bundle
 
 
@@ -47,11 +48,12 @@ def _replace_network(path: Path, network: dict[str, Any]) -> None:
     files.write_json(path, {**document, "network_def": network})
 
 
-def _record(config: TrainConfig, state: State, run: Path) -> dict[str, Any]:
+def _record(config: TrainConfig, state: State, run: Path, start: Path | None) -> dict[str, Any]:
     """What made the weights, for the model card."""
     return {
         "config_sha256": config.digest,
         "seed": config.seed,
+        "start_sha256": files.sha256_of_file(start) if start else None,
         "steps": state.step,
         "task": config.task,
         "hours": round(state.seconds / 3600, 3),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,12 @@ REGIONS = ("TC", "WT", "ET")
 
 ENHANCING_LABELS = (3, 4)
 """Enhancing tumour is 3 in BraTS 2023+, 4 before; 1 is necrotic core, 2 oedema in both."""
+
+NEEDS_CONTRAST_AGENT = ("TC", "ET")
+"""Regions that only T1 with contrast agent shows; the whole tumour is seen without it."""
+
+TIMEPOINT = re.compile(r"(?<=\d)-\d{3}$")
+"""BraTS 2023+: BraTS-GLI-00005-001 is the second scan of patient BraTS-GLI-00005."""
 
 SUFFIX = re.compile(r"[_\-]([A-Za-z0-9]+)$")
 
@@ -83,6 +89,23 @@ def make_case(name: str, image: torch.Tensor, labels: NDArray[np.uint8]) -> Tumo
 def regions(labels: torch.Tensor) -> torch.Tensor:
     """Label map (*S) to float masks (3, *S) in the order of REGIONS."""
     return torch.stack([(labels == 1) | (labels == 3), labels > 0, labels == 3]).float()
+
+
+def visible(roles: Collection[str]) -> torch.Tensor:
+    """Which of REGIONS can be told from these contrasts, float (3,): 1 or 0."""
+    return torch.tensor([float("t1c" in roles or region not in NEEDS_CONTRAST_AGENT) for region in REGIONS])
+
+
+def fold_names(names: Sequence[str], fold: str, seed: int) -> list[str]:
+    """The cases of fold "k/n" (k from 0): patients shuffled by `seed` and dealt out. Raises TrainingError."""
+    match = re.fullmatch(r"(\d+)/(\d+)", fold)
+    number, count = (int(part) for part in match.groups()) if match else (1, 0)
+    patients = sorted({TIMEPOINT.sub("", name) for name in names})
+    if not number < count <= len(patients):
+        raise TrainingError(f"fold {fold!r} of {len(patients)} patients; write it k/n with k from 0 to n - 1")
+    order = np.random.default_rng(seed).permutation(len(patients))
+    chosen = {patients[index] for index in order[number::count]}
+    return [name for name in names if TIMEPOINT.sub("", name) in chosen]
 
 
 def _files(folder: Path) -> dict[str, Path] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -66,6 +68,28 @@ def test_a_run_is_a_pipeline_that_infer_takes(tmp_path, train):
     arguments = ["--volume", str(tmp_path / "ct.nii.gz"), "--pipeline", str(tmp_path / "run" / "bundle")]
     inferred = CliRunner().invoke(cli, ["infer", *arguments, "-o", str(tmp_path / "out")], prog_name="medimg")
     assert inferred.exit_code == 0, inferred.output
+
+
+def test_a_run_can_begin_with_the_weights_of_another(tmp_path, train):
+    train()
+    weights = tmp_path / "run" / "bundle" / "models" / "model.pt"
+    start = tmp_path / "start.pt"
+    start.write_bytes(weights.read_bytes())
+    first = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    shutil.rmtree(tmp_path / "run")
+    result = train("--start", str(start))
+    assert result.exit_code == 0, result.output
+    again = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    assert again["loss"] < 0.1 * first["loss"]
+    record = json.loads((tmp_path / "run" / "bundle" / "docs" / "training.json").read_text())
+    assert record["start_sha256"] == hashlib.sha256(start.read_bytes()).hexdigest()
+
+
+def test_weights_of_another_network_are_refused(tmp_path, train):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "start.pt")
+    result = train("--start", str(tmp_path / "start.pt"))
+    assert result.exit_code == 1
+    assert "does not hold the weights of this bundle's network" in result.stderr
 
 
 def test_called_again_a_finished_run_gives_the_same_weights(tmp_path, train):

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from medimg import volumes
+from medimg.errors import UnsuitableScanError
 from medimg.phantoms.brain import brain
 from medimg.phantoms.thorax import thorax
+from medimg.pipeline import load_pipeline
 from medimg.stages.chain import run_chain
 
 pytestmark = pytest.mark.slow
@@ -54,6 +56,24 @@ def test_the_tumour_of_the_sample_brain_is_outlined(tmp_path):
     labels = np.asanyarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
     assert dice(labels > 0, phantom.labels > 0) > 0.8
     assert len(case.report.findings) >= 1
+
+
+def test_flair_alone_outlines_the_whole_tumour_of_the_sample_brain_and_nothing_else(tmp_path):
+    phantom = brain(seed=SAMPLE_BRAIN_SEED)
+    volumes.write_nifti(tmp_path / "P-t2f.nii.gz", phantom.contrasts["t2f"], phantom.affine_ras)
+    report = run_chain([(None, tmp_path / "P-t2f.nii.gz")], tmp_path / "out").report
+    assert report.segmentation.not_available == ("TC", "ET")
+    assert dice(report.segmentation.array > 0, phantom.labels > 0) > 0.7
+    assert {finding.measurements["enhancing_mm3"] for finding in report.findings} == {None}
+    assert any(warning.startswith("not available: TC, ET") for warning in report.warnings)
+
+
+@pytest.mark.parametrize("role", ["t1n", "t1c", "t2w"])
+def test_a_brain_without_flair_is_refused(tmp_path, role):
+    phantom = brain(seed=SAMPLE_BRAIN_SEED, shape=(60, 60, 40))
+    volumes.write_nifti(tmp_path / f"P-{role}.nii.gz", phantom.contrasts[role], phantom.affine_ras)
+    with pytest.raises(UnsuitableScanError, match="missing t2f"):
+        run_chain([(None, tmp_path / f"P-{role}.nii.gz")], tmp_path / "out", load_pipeline("brain_tumour"))
 
 
 @pytest.mark.real

@@ -43,6 +43,8 @@ def test_a_pipeline_is_loaded_by_file_folder_or_bundle(tmp_path):
         ({"title": ...}, "title not given"),
         ({"task": "magic"}, "choose one of detection, segmentation"),
         ({"inputs": [{"role": "ct"}]}, "an input is"),
+        ({"inputs": [{"role": "ct", "modality": "CT", "optional": "no"}]}, "optional is true or false"),
+        ({"inputs": [{"role": "ct", "modality": "CT", "spare": True}]}, "an input is"),
         ({"stages": [{"cook": {}}]}, "unknown stage 'cook'"),
         ({"stages": [{"report": {}}, {"infer": {}}]}, "in the order"),
         ({"stages": [{"infer": {}}, {"infer": {}}]}, "at most once"),

@@ -39,6 +39,28 @@ def test_specks_below_the_smallest_volume_are_not_painted():
     assert 3 in painted(logits(), options, 2.0)
 
 
+def test_parts_that_are_improbable_on_average_are_not_painted_whatever_their_size():
+    maps = torch.full((3, 8, 8, 8), -5.0)
+    maps[1, :5] = torch.logit(torch.tensor(0.7))
+    maps[1, 7, 7, 7] = torch.logit(torch.tensor(0.95))
+    doubtful = {"min_confidence": {"WT": 0.8}}
+    labels = painted(maps, SegmentOptions.from_stage({**OPTIONS, **doubtful}), 1.0)
+    assert np.argwhere(labels).tolist() == [[7, 7, 7]]
+    labels = painted(maps, SegmentOptions.from_stage({**OPTIONS, **doubtful, "never_empty": ["WT"]}), 1.0)
+    assert np.count_nonzero(labels) == 5 * 64 + 1
+
+
+def test_a_filled_hole_counts_with_its_own_low_probability():
+    maps = logits()
+    maps[1, 2:6, 2:6, 2:6] = -5.0
+    options = {**OPTIONS, "paint": {"WT": 2}, "fill_holes": ["WT"]}
+    assert painted(maps, SegmentOptions.from_stage(options), 1.0)[4, 4, 4] == 2
+    share = (216 - 64) / 216
+    for least, painted_at_all in ((share - 0.02, True), (share + 0.02, False)):
+        chosen = SegmentOptions.from_stage({**options, "min_confidence": {"WT": least}})
+        assert painted(maps, chosen, 1.0).any() == painted_at_all
+
+
 def test_a_threshold_counts_in_probability():
     maps = torch.full((3, 2, 2, 2), -50.0)
     maps[1] = torch.logit(torch.tensor(0.4))
@@ -56,7 +78,44 @@ def test_what_a_ring_encloses_can_belong_to_it():
     assert whole[4, 4, 4] == 1
 
 
-@pytest.mark.parametrize("change", [{"paint": {"XX": 1}}, {"paint": {"WT": 9}}, {"labels": None}, {"threshold": 50}])
+NEEDS = {**OPTIONS, "needs": {"TC": ["t1c"], "ET": ["t1c"]}}
+
+
+def test_regions_that_can_be_seen_are_told_apart_as_ever():
+    options = SegmentOptions.from_stage(NEEDS)
+    assert options.seen_with(["t1c", "t2f"]) == options
+
+
+def test_regions_that_cannot_be_seen_join_the_one_around_them_and_are_named():
+    options = SegmentOptions.from_stage(NEEDS).seen_with(["t2f"])
+    assert options.not_available == ("TC", "ET")
+    assert options.labels == {2: "oedema / necrotic core / enhancing"}
+    assert options.merged == {2: (2, 1, 3)}
+    assert np.bincount(painted(logits(), options, 1.0).ravel()).tolist() == [512 - 216, 0, 216]
+
+
+def test_only_the_innermost_region_can_be_hidden():
+    options = SegmentOptions.from_stage({**OPTIONS, "needs": {"ET": ["t1c"]}}).seen_with(["t2f"])
+    assert options.labels == {2: "oedema", 1: "necrotic core / enhancing"}
+    assert options.merged == {1: (1, 3)}
+
+
+def test_a_pipeline_whose_outermost_region_is_hidden_is_refused():
+    with pytest.raises(PipelineError, match="WT is painted first"):
+        SegmentOptions.from_stage({**OPTIONS, "needs": {"WT": ["t2f"]}}).seen_with(["t1c"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"needs": {"XX": ["t1c"]}},
+        {"never_empty": ["XX"]},
+        {"paint": {"XX": 1}},
+        {"paint": {"WT": 9}},
+        {"labels": None},
+        {"threshold": 50},
+    ],
+)
 def test_options_that_do_not_fit_are_refused(change):
     with pytest.raises(PipelineError, match="infer stage"):
         SegmentOptions.from_stage({**OPTIONS, **change})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,12 @@ def test_volumes_of_groups_add_up(segmentation):
 
 def test_a_label_the_map_does_not_hold_has_no_volume(segmentation):
     assert lesions(segmentation, {"other": (9,)}, 0)[0].measurements["other_mm3"] == 0.0
+
+
+def test_a_group_that_cannot_be_told_apart_is_none_and_never_0(segmentation):
+    merged = replace(segmentation, array=np.where(segmentation.array > 0, 2, 0), merged={2: (2, 1)})
+    first = lesions(merged, {**GROUPS, "other": (9,)}, 0)[0].measurements
+    assert (first["core_mm3"], first["rim_mm3"], first["whole_mm3"], first["other_mm3"]) == (None, None, 128.0, 0.0)
 
 
 def test_places_are_in_lps(segmentation):

@@ -15,6 +15,7 @@ from medimg import volumes
 from medimg.errors import InputError, OutputError, Reason, UnsuitableScanError, UsageError
 from medimg.phantoms.dicom import write_ct_series
 from medimg.pipeline import load_pipeline
+from medimg.report import read_report
 from medimg.stages.chain import run_chain
 from medimg.stages.folders import open_report
 from medimg.stages.measure import measure
@@ -96,6 +97,35 @@ def test_a_tumour_is_labelled_on_the_input_grid(tmp_path):
     (finding,) = case.report.findings
     assert finding.label == "tumour"
     assert finding.measurements["whole_mm3"] == pytest.approx(finding.volume_mm3)
+
+
+def test_without_an_optional_contrast_the_rest_is_the_same_and_the_reader_is_told(tmp_path):
+    pipeline = load_pipeline(str(toy.partial_segmenter(tmp_path / "segmenter")))
+    mr_case(tmp_path / "case")
+    whole = run_chain([(None, tmp_path / "case")], tmp_path / "whole", pipeline)
+    (tmp_path / "case" / "case-t1n.nii.gz").unlink()
+    partly = run_chain([(None, tmp_path / "case")], tmp_path / "partly", pipeline)
+    assert np.array_equal(whole.report.segmentation.array > 0, partly.report.segmentation.array > 0)
+    assert whole.report.warnings == []
+    assert [entry["role"] for entry in partly.report.inputs] == ["t2f"]
+    assert partly.report.warnings == [
+        "without t1n: no core",
+        "not available: TC (not empty: they cannot be seen in these contrasts)",
+    ]
+
+
+def test_a_region_that_cannot_be_seen_is_not_available_wherever_it_would_stand(tmp_path):
+    pipeline = load_pipeline(str(toy.partial_segmenter(tmp_path / "segmenter")))
+    mr_case(tmp_path / "case")
+    (tmp_path / "case" / "case-t1n.nii.gz").unlink()
+    run_chain([(None, tmp_path / "case")], tmp_path / "out", pipeline)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["segmentation"]["labels"] == {"1": "oedema / core"}
+    assert report["segmentation"]["not_available"] == ["TC"]
+    (finding,) = report["findings"]
+    assert finding["measurements"]["core_mm3"] is None
+    assert finding["measurements"]["whole_mm3"] == pytest.approx(finding["volume_mm3"])
+    assert read_report(tmp_path / "out").segmentation.merged == {1: (1, 2)}
 
 
 def test_a_head_with_its_skull_is_refused(tmp_path):

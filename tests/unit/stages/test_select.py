@@ -94,6 +94,30 @@ def test_three_of_four_contrasts_are_refused_naming_the_missing_one(case):
     assert caught.value.reason == Reason.MISSING_ROLE
 
 
+def optional(pipeline, *roles):
+    inputs = tuple(replace(entry, optional=entry.role in roles) for entry in pipeline.inputs)
+    return replace(pipeline, inputs=inputs)
+
+
+def test_an_optional_contrast_may_be_missing_and_the_choice_says_so(case):
+    (case / "BraTS2021_00006_t1.nii.gz").unlink()
+    selection = select([(None, case)], optional(MR, "t1n", "t2w"))
+    assert list(selection.chosen) == ["t1c", "t2w", "t2f"]
+    assert selection.why.endswith("; without t1n")
+
+
+def test_a_contrast_that_is_not_optional_is_missed_and_the_others_are_named(case):
+    (case / "BraTS2021_00006_flair.nii.gz").unlink()
+    with pytest.raises(UnsuitableScanError, match="needs t1c, t2f, and can use t1n, t2w; missing t2f"):
+        select([(None, case)], optional(MR, "t1n", "t2w"))
+
+
+def test_an_optional_role_with_two_scans_is_ambiguous_all_the_same(case):
+    write(case / "other_t2.nii.gz", 0, 400)
+    with pytest.raises(UnsuitableScanError, match="could be t2w"):
+        select([(None, case)], optional(MR, "t2w"))
+
+
 def test_a_role_given_on_the_command_line_beats_the_name(case):
     inputs = [
         ("t1c", case / "BraTS2021_00006_t1.nii.gz"),
