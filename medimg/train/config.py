@@ -22,7 +22,7 @@ class TrainConfig:
 
     network: replaces the bundle's `network_def`. steps: optimiser steps. batches_per_step: batches whose gradients
     are averaged in one step; torchrun's processes share them out, so that their number does not change the result.
-    lr: rises linearly over `warmup` steps, then follows `schedule`. clip: gradient norm limit. ema: decay of the
+    lr: rises linearly over `warmup` steps, stays for `hold` steps, then follows `schedule`. clip: gradient norm limit. ema: decay of the
     averaged weights per step. patience: validations without a better score before the run stops. *_every: in steps.
     0 is never for `patience` and `*_every`.
     """
@@ -37,6 +37,7 @@ class TrainConfig:
     lr: float = 3e-3
     weight_decay: float = 0.01
     warmup: int = 100
+    hold: int = 0
     clip: float = 5.0
     ema: float = 0.998
     precision: str = "bf16"

@@ -25,6 +25,7 @@ STRIDE = 2
 """Input voxels per cell of the heat map."""
 
 KINDS: dict[str, Callable[[patches.Sources, Rng], Patch]] = {
+    "reflected": patches.reflected,
     "embedded": patches.embedded,
     "negative": patches.negative_embedded,
     "pasted": patches.pasted,
@@ -60,15 +61,15 @@ MINED_THRESHOLD = 0.05
 WINDOW = (128, 128, 128)
 OVERLAP = 0.25
 
-MULTIPLE = 8
-"""Windows must be a multiple of this: the network halves them three times."""
+MULTIPLE = 16
+"""Windows must be a multiple of this: the network halves them four times."""
 
 
 class NoduleTask:
     """See `medimg.train.task.Task`.
 
-    data: folder laid out as `nodule_data` says. holdout: patients that are in no set at all. validation: how many
-    further crops are kept for validation, drawn by `seed`. validation_scan: the scan whose upper `validation_part`
+    data: folder laid out as `nodule_data` says. holdout: patients that are in no set at all. fold: "k/n": the patients
+    are drawn by `seed` into n folds, and the crops of fold k (from 0) are kept for validation. validation_scan: the scan whose upper `validation_part`
     (along the patient) only measures false positives. phantoms: how many analytic chests are drawn. mix: share of
     each kind of patch.
     """
@@ -81,7 +82,7 @@ class NoduleTask:
         mix: Mapping[str, float],
         batch_size: int = 8,
         holdout: Iterable[str] = (),
-        validation: int = 14,
+        fold: str = "0/5",
         validation_scan: str = "",
         validation_part: float = 1 / 3,
         phantoms: int = 0,
@@ -94,7 +95,7 @@ class NoduleTask:
         self.shares = shares / shares.sum()
         crops = [crop for crop in load_crops(Path(data)) if crop.case not in set(holdout)]
         scans = [scan for scan in load_scans(Path(data), crops) if scan.name not in set(holdout)]
-        self.train_crops, self.validation_crops = _split(crops, scans, validation, seed)
+        self.train_crops, self.validation_crops = _split(crops, scans, fold, seed)
         self.train_scans, self.validation_slab = _split_scans(scans, validation_scan, validation_part)
         self.slab_fraction = _lung_share(self.validation_slab, scans)
         points = [np.argwhere(scan.lung).astype(np.int32) for scan in self.train_scans]
@@ -232,10 +233,16 @@ def _candidates(network: nn.Module, hu: Tensor, threshold: float) -> Candidates:
     return peaks(torch.sigmoid(output[0, 0]), output[0, 1], STRIDE, threshold)
 
 
-def _split(crops: list[Crop], scans: list[Scan], count: int, seed: int) -> tuple[list[Crop], list[Crop]]:
+def _split(crops: list[Crop], scans: list[Scan], fold: str, seed: int) -> tuple[list[Crop], list[Crop]]:
     """Training and validation crops, by patient; patients whose whole scan is background stay in training."""
+    number, _, count = fold.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        raise TrainingError(f"fold {fold!r}: give it as k/n with k from 0 to n - 1, such as 0/5")
     free = [crop.case for crop in crops if crop.case not in {scan.name for scan in scans}]
-    chosen = set(np.random.default_rng(seed).permutation(free)[:count].tolist())
+    folds = np.array_split(np.random.default_rng(seed).permutation(free), int(count))
+    chosen = set(folds[int(number)].tolist())
+    if not chosen or len(chosen) == len(free):
+        raise TrainingError(f"fold {fold}: {len(free)} patients leave training or validation empty; use other folds")
     return [c for c in crops if c.case not in chosen], [c for c in crops if c.case in chosen]
 
 
