@@ -56,7 +56,7 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.train.config import read_config
     from medimg.train.fit import fit
-    from medimg.train.network import fresh_network
+    from medimg.train.network import first_network
     from medimg.train.pack import pack
     from medimg.train.parallel import local_device, process_group
 
@@ -67,7 +67,7 @@ def command(
     files.output_folder(output)
     chosen = choose_device(local_device(device), threads=threads or config.threads)
     with process_group() as group, _listener(config.steps, group.leads) as listen:
-        network = fresh_network(config, pipeline.bundle)
+        network = first_network(config, pipeline.bundle)
         task = _task(config, data)
         state = fit(config, network, task, output, device=chosen.device, log=listen, group=group)
         if group.leads:

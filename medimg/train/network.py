@@ -1,4 +1,4 @@
-"""The network a run begins with: the bundle's own, or the one its configuration names instead."""
+"""The network a run begins with: the bundle's own, fresh or trained, or the one its configuration names instead."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from medimg.errors import TrainingError
 from medimg.train.config import TrainConfig
 
 
-def fresh_network(config: TrainConfig, bundle: Path) -> nn.Module:
-    """Fresh weights, a function of the seed. Raises PipelineError or TrainingError when it cannot be built."""
+def first_network(config: TrainConfig, bundle: Path) -> nn.Module:
+    """Fresh weights, a function of the seed, or those of the bundle when the configuration starts from them.
+
+    Raises PipelineError or TrainingError when it cannot be built.
+    """
     torch.manual_seed(config.seed)
     if config.network is None:
-        return load_bundle(bundle).network()
+        own = load_bundle(bundle)
+        return own.trained_network() if config.start == "bundle" else own.network()
+    if config.start == "bundle":
+        raise TrainingError("train config: start bundle needs the bundle's own network; leave network out")
     try:
         network = ConfigParser({"network": config.network}).get_parsed_content("network")
     except (KeyError, ValueError, RuntimeError, ImportError, TypeError) as error:

@@ -61,8 +61,8 @@ MINED_THRESHOLD = 0.05
 WINDOW = (128, 128, 128)
 OVERLAP = 0.25
 
-MULTIPLE = 16
-"""Windows must be a multiple of this: the network halves them four times."""
+MULTIPLE = 8
+"""Windows must be a multiple of this: the network halves them three times."""
 
 
 class NoduleTask:
@@ -82,7 +82,7 @@ class NoduleTask:
         mix: Mapping[str, float],
         batch_size: int = 8,
         holdout: Iterable[str] = (),
-        fold: str = "0/5",
+        fold: str = "0/7",
         validation_scan: str = "",
         validation_part: float = 1 / 3,
         phantoms: int = 0,
