@@ -69,9 +69,9 @@ class NoduleTask:
     """See `medimg.train.task.Task`.
 
     data: folder laid out as `nodule_data` says. holdout: patients that are in no set at all. fold: "k/n": the patients
-    are drawn by `seed` into n folds, and the crops of fold k (from 0) are kept for validation. validation_scan: the scan whose upper `validation_part`
-    (along the patient) only measures false positives. phantoms: how many analytic chests are drawn. mix: share of
-    each kind of patch.
+    are drawn by `seed` into n folds, and the crops of fold k (from 0) are kept for validation. validation_scan: the
+    scan whose upper `validation_part` (along the patient) only measures false positives. phantoms: how many analytic
+    chests are drawn. mix: share of each kind of patch.
     """
 
     def __init__(

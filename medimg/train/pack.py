@@ -52,6 +52,7 @@ def _record(config: TrainConfig, state: State, run: Path) -> dict[str, Any]:
     return {
         "config_sha256": config.digest,
         "seed": config.seed,
+        "start": config.start,
         "steps": state.step,
         "task": config.task,
         "hours": round(state.seconds / 3600, 3),

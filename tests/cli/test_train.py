@@ -142,6 +142,17 @@ def test_a_task_without_folds_says_so(train):
     assert "fold" in result.stderr
 
 
+def test_training_can_go_on_from_the_weights_of_the_bundle(tmp_path, train):
+    config = tmp_path / "pipeline" / "train.yaml"
+    config.write_text(CONFIG.replace("lr: 0.05", "lr: 0.0").replace("steps: 200", "steps: 2") + "start: bundle\n")
+    assert train().exit_code == 0
+    before = torch.load(tmp_path / "pipeline" / "bundle" / "models" / "model.pt", weights_only=True)
+    after = torch.load(tmp_path / "run" / "bundle" / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    record = json.loads((tmp_path / "run" / "bundle" / "docs" / "training.json").read_text())
+    assert record["start"] == "bundle"
+
+
 def test_a_configuration_that_is_wrong_is_one_line(tmp_path, train):
     (tmp_path / "bad.yaml").write_text("steps: 1")
     result = train("--config", str(tmp_path / "bad.yaml"))
