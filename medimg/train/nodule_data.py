@@ -23,13 +23,17 @@ from medimg.study import Source, Volume
 from medimg.volumes import read_volume
 
 Hu = NDArray[np.int16]
+Mark = tuple[NDArray[np.float64], float]
 
 VOXEL_MM = 1.0
 """Spacing of the detector's grid."""
 
 CROPS, SCANS, LUNA16 = "lidc_nodule_crops", "lung_boxes", "luna16"
 
-SERIES_OF_SCAN = {"LIDC-IDRI-0002": "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068417051974713149104919"}
+SERIES_OF_SCAN = {
+    "LIDC-IDRI-0001": "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192",
+    "LIDC-IDRI-0002": "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068417051974713149104919",
+}
 """LUNA16's series of the scans that have reader marks."""
 
 EXCLUDED_RADIUS_MM = 6.0
@@ -177,16 +181,30 @@ def _locate(crop: Crop, hu: Hu) -> list[NDArray[np.float64]]:
     return [np.append(corner + crop.centre, crop.diameter_mm)]
 
 
-def _excluded_marks(data: Path, name: str, affine_ras: geometry.Affine) -> NDArray[np.float64]:
-    """LUNA16's excluded marks (LPS mm) of one scan as [voxel, radius] rows."""
-    table = data / LUNA16 / "annotations_excluded.csv"
-    if name not in SERIES_OF_SCAN or not table.is_file():
-        return np.empty((0, 4))
-    with table.open(encoding="utf-8", newline="") as stream:
+def luna16_marks(data: Path, name: str) -> tuple[list[Mark], list[Mark]]:
+    """LUNA16's nodules of one scan as (centre LPS mm, diameter), and its excluded marks as (centre, radius).
+
+    Empty for a scan that is not in LUNA16.
+    """
+    nodules = [(point, diameter) for point, diameter in _luna16(data, "annotations.csv", name)]
+    excluded = _luna16(data, "annotations_excluded.csv", name)
+    return nodules, [(point, max(diameter / 2, EXCLUDED_RADIUS_MM)) for point, diameter in excluded]
+
+
+def _luna16(data: Path, table: str, name: str) -> list[Mark]:
+    path = data / LUNA16 / table
+    if name not in SERIES_OF_SCAN or not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["seriesuid"] == SERIES_OF_SCAN[name]]
-    lps = np.array([[float(row[f"coord{axis}"]) for axis in "XYZ"] for row in rows])
-    radius = np.array([max(float(row["diameter_mm"]) / 2, EXCLUDED_RADIUS_MM) for row in rows])
-    return np.column_stack([geometry.to_voxel(affine_ras, geometry.lps_to_ras(lps)), radius])
+    return [(np.array([float(row[f"coord{axis}"]) for axis in "XYZ"]), float(row["diameter_mm"])) for row in rows]
+
+
+def _excluded_marks(data: Path, name: str, affine_ras: geometry.Affine) -> NDArray[np.float64]:
+    """LUNA16's excluded marks of one scan as [voxel, radius] rows."""
+    _, marks = luna16_marks(data, name)
+    rows = [[*geometry.to_voxel(affine_ras, geometry.lps_to_ras(point)), radius] for point, radius in marks]
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
 def _apart(ignore: NDArray[np.float64], nodules: NDArray[np.float64]) -> NDArray[np.float64]:

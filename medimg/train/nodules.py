@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ class NoduleTask:
         self.shares = shares / shares.sum()
         crops = [crop for crop in load_crops(Path(data)) if crop.case not in set(holdout)]
         scans = [scan for scan in load_scans(Path(data), crops) if scan.name not in set(holdout)]
-        self.train_crops, self.validation_crops = _split(crops, scans, fold, seed)
+        self.train_crops, self.validation_crops = split_patients(crops, {scan.name for scan in scans}, fold, seed)
         self.train_scans, self.validation_slab = _split_scans(scans, validation_scan, validation_part)
         self.slab_fraction = _lung_share(self.validation_slab, scans)
         points = [np.argwhere(scan.lung).astype(np.int32) for scan in self.train_scans]
@@ -213,6 +213,22 @@ def targets(truth: Truth) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
 
 
+def split_patients(crops: list[Crop], background: Set[str], fold: str, seed: int) -> tuple[list[Crop], list[Crop]]:
+    """Training and validation crops, by patient; patients whose whole scan is `background` stay in training.
+
+    Raises TrainingError for a fold that is not "k/n" or leaves either side empty.
+    """
+    number, _, count = fold.partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        raise TrainingError(f"fold {fold!r}: give it as k/n with k from 0 to n - 1, such as 0/5")
+    free = [crop.case for crop in crops if crop.case not in background]
+    folds = np.array_split(np.random.default_rng(seed).permutation(free), int(count))
+    chosen = set(folds[int(number)].tolist())
+    if not chosen or len(chosen) == len(free):
+        raise TrainingError(f"fold {fold}: {len(free)} patients leave training or validation empty; use other folds")
+    return [c for c in crops if c.case not in chosen], [c for c in crops if c.case in chosen]
+
+
 def _candidates(network: nn.Module, hu: Tensor, threshold: float) -> Candidates:
     """Candidates in a volume (I, J, K) of HU at 1 mm."""
     image = normalised(hu)[None, None]
@@ -231,19 +247,6 @@ def _candidates(network: nn.Module, hu: Tensor, threshold: float) -> Candidates:
             sliding_window_inference(image.to(device), window, 1, predict, OVERLAP, mode="gaussian")
         )
     return peaks(torch.sigmoid(output[0, 0]), output[0, 1], STRIDE, threshold)
-
-
-def _split(crops: list[Crop], scans: list[Scan], fold: str, seed: int) -> tuple[list[Crop], list[Crop]]:
-    """Training and validation crops, by patient; patients whose whole scan is background stay in training."""
-    number, _, count = fold.partition("/")
-    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
-        raise TrainingError(f"fold {fold!r}: give it as k/n with k from 0 to n - 1, such as 0/5")
-    free = [crop.case for crop in crops if crop.case not in {scan.name for scan in scans}]
-    folds = np.array_split(np.random.default_rng(seed).permutation(free), int(count))
-    chosen = set(folds[int(number)].tolist())
-    if not chosen or len(chosen) == len(free):
-        raise TrainingError(f"fold {fold}: {len(free)} patients leave training or validation empty; use other folds")
-    return [c for c in crops if c.case not in chosen], [c for c in crops if c.case in chosen]
 
 
 def _split_scans(scans: list[Scan], name: str, part: float) -> tuple[list[Scan], Scan]:
