@@ -76,7 +76,7 @@ def fit(
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, `hold` steps as they are, then to zero: half a cosine (SGDR, Loshchilov and Hutter 2017) or a power."""
+    """Linear warm-up, `hold` steps as they are, then to zero: half a cosine (Loshchilov and Hutter 2017) or a power."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
     falling = config.warmup + config.hold
