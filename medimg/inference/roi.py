@@ -47,6 +47,9 @@ DILATION_MM = 2.0
 BOX_MARGIN_MM = 8.0
 """Context the network sees beyond the mask."""
 
+NO_LUNG = "no lung was found (a crop, or another part of the body): the whole volume was searched"
+"""Said where `lungs` found none."""
+
 
 @dataclass(frozen=True)
 class LungRegion:
@@ -81,6 +84,14 @@ class LungRegion:
         """
         distance, _ = self._surface.query(np.asarray(points_ras, dtype=np.float64))
         return np.where(self.contains(points_ras), 0.0, distance)
+
+    def on_grid(self, volume: Volume) -> Mask:
+        """The mask (nearest neighbour) on another volume's grid; (I, J, K) bool."""
+        matrix = np.linalg.inv(self.affine_ras) @ volume.affine_ras
+        moved = ndimage.affine_transform(
+            self.mask.astype(np.uint8), matrix[:3, :3], matrix[:3, 3], output_shape=volume.shape, order=0
+        )
+        return np.asarray(moved > 0)
 
     @cached_property
     def _surface(self) -> Any:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import signal
 
 from medimg import geometry
 from medimg.errors import TrainingError
+from medimg.inference.isotropic import isotropic
 from medimg.inference.roi import lungs
 from medimg.phantoms.thorax import thorax
 from medimg.study import Source, Volume
@@ -24,9 +25,6 @@ from medimg.volumes import read_volume
 
 Hu = NDArray[np.int16]
 Mark = tuple[NDArray[np.float64], float]
-
-VOXEL_MM = 1.0
-"""Spacing of the detector's grid."""
 
 CROPS, SCANS, LUNA16 = "lidc_nodule_crops", "lung_boxes", "luna16"
 
@@ -101,23 +99,6 @@ def draw_phantoms(count: int, seed: int) -> list[Scan]:
     return [_draw_phantom([seed, index]) for index in range(count)]
 
 
-def to_grid(volume: Volume) -> Volume:
-    """The volume on axes that run R, A, S at 1 mm, linear, HU rounded to int16; first voxel's centre kept."""
-    import SimpleITK as sitk
-
-    turned = volume.canonical()
-    image = sitk.GetImageFromArray(np.ascontiguousarray(turned.array.transpose(2, 1, 0), np.float32))
-    spacing = turned.spacing_mm
-    image.SetSpacing(spacing.tolist())
-    size = [int(np.floor((n - 1) * s / VOXEL_MM)) + 1 for n, s in zip(image.GetSize(), spacing, strict=True)]
-    resampled = sitk.Resample(
-        image, size, sitk.Transform(), sitk.sitkLinear, [0.0] * 3, [VOXEL_MM] * 3, np.eye(3).ravel().tolist()
-    )
-    array = np.rint(sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)).astype(np.int16)
-    affine = turned.affine_ras @ np.diag([*(VOXEL_MM / spacing), 1.0])
-    return Volume(np.ascontiguousarray(array), affine, volume.source, volume.modality)
-
-
 def _load_crop(folder: Path, row: dict[str, Any]) -> Crop:
     case = row["case"]
     image = read_volume(folder / f"{case}_ct.nii.gz").canonical()
@@ -132,11 +113,11 @@ def _load_crop(folder: Path, row: dict[str, Any]) -> Crop:
 def _load_scan(path: Path, data: Path, crops: list[Crop]) -> Scan:
     source = read_volume(path)
     name = path.name.removesuffix("_ct.nii.gz")
-    volume = to_grid(source)
+    volume = isotropic(source)
     region = lungs(source)
     if region is None:
         raise TrainingError(f"{path}: no lungs found in it; only chest scans can be background")
-    mask = _on_grid(region.mask, region.affine_ras, volume)
+    mask = region.on_grid(volume)
     found = [nodule for crop in crops if crop.case == name for nodule in _locate(crop, volume.array)]
     nodules = np.array(found, dtype=np.float64).reshape(-1, 4)
     ignore = _excluded_marks(data, name, volume.affine_ras)
@@ -150,23 +131,12 @@ def _draw_phantom(seed: list[int]) -> Scan:
     region = lungs(source)
     if region is None:
         raise TrainingError(f"phantom chest {number}: no lungs found in it")
-    volume = to_grid(source.crop(region.start, region.stop))
+    volume = isotropic(source.crop(region.start, region.stop))
     lps = np.array([nodule.center_lps_mm for nodule in drawn.nodules])
     centres = geometry.to_voxel(volume.affine_ras, geometry.lps_to_ras(lps))
     nodules = np.column_stack([centres, [nodule.diameter_mm for nodule in drawn.nodules]])
-    mask = _on_grid(region.mask, region.affine_ras, volume)
+    mask = region.on_grid(volume)
     return Scan(source.source.path.name, volume.array, volume.affine_ras, mask, nodules, np.empty((0, 4)))
-
-
-def _on_grid(mask: NDArray[np.bool_], affine: geometry.Affine, volume: Volume) -> NDArray[np.bool_]:
-    """A coarse mask (nearest neighbour) on the volume's grid."""
-    matrix = np.linalg.inv(affine) @ volume.affine_ras
-    return np.asarray(
-        ndimage.affine_transform(
-            mask.astype(np.uint8), matrix[:3, :3], matrix[:3, 3], output_shape=volume.shape, order=0
-        )
-        > 0
-    )
 
 
 def _locate(crop: Crop, hu: Hu) -> list[NDArray[np.float64]]:

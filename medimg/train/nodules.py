@@ -17,6 +17,7 @@ from torch.nn import functional
 from medimg.errors import TrainingError
 from medimg.inference.detect import Candidates, cell_to_voxel, peaks
 from medimg.train import nodule_patches as patches
+from medimg.train.folds import patients_of_fold
 from medimg.train.nodule_augment import augmented, normalised
 from medimg.train.nodule_canvas import SIZE, Patch, Rng, Truth, Vector
 from medimg.train.nodule_data import Crop, Scan, draw_phantoms, load_crops, load_scans
@@ -218,14 +219,8 @@ def split_patients(crops: list[Crop], background: Set[str], fold: str, seed: int
 
     Raises TrainingError for a fold that is not "k/n" or leaves either side empty.
     """
-    number, _, count = fold.partition("/")
-    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
-        raise TrainingError(f"fold {fold!r}: give it as k/n with k from 0 to n - 1, such as 0/5")
     free = [crop.case for crop in crops if crop.case not in background]
-    folds = np.array_split(np.random.default_rng(seed).permutation(free), int(count))
-    chosen = set(folds[int(number)].tolist())
-    if not chosen or len(chosen) == len(free):
-        raise TrainingError(f"fold {fold}: {len(free)} patients leave training or validation empty; use other folds")
+    chosen = patients_of_fold(free, fold, seed)
     return [c for c in crops if c.case not in chosen], [c for c in crops if c.case in chosen]
 
 

@@ -11,7 +11,7 @@ from medimg.files import atomic_path
 from medimg.train import nodule_patches as patches
 from medimg.train.nodule_augment import QUANTUM_HU, _noise, augmented, normalised
 from medimg.train.nodule_canvas import SIZE, Truth, mirrored, outside, pose, turned, window
-from medimg.train.nodule_data import Crop, Scan, load_crops, to_grid
+from medimg.train.nodule_data import Crop, Scan, load_crops
 from medimg.train.nodules import KINDS, NoduleTask, targets
 from medimg.volumes import write_nifti
 
@@ -187,22 +187,6 @@ def test_noise_is_of_the_strength_drawn_and_its_soft_kind_too():
     strengths = [float(_noise(torch.Size((SIZE,) * 3), np.random.default_rng(seed)).std()) for seed in range(40)]
     assert min(strengths) == pytest.approx(QUANTUM_HU, rel=0.1)
     assert 30 < max(strengths) < 80
-
-
-def test_resampling_keeps_points_where_they_are():
-    from pathlib import Path
-
-    from medimg import geometry
-    from medimg.study import Source, Volume
-
-    hu = np.full((30, 40, 20), -800, np.int16)
-    hu[ball(hu.shape, (12, 20, 9), 3)] = 400
-    affine = np.array([[0, -0.8, 0, 50], [-0.8, 0, 0, 10], [0, 0, 1.6, -5], [0, 0, 0, 1]], dtype=float)
-    grid = to_grid(Volume(hu, affine, Source(Path("x"), "memory")))
-    assert geometry.axis_codes(grid.affine_ras) == "RAS"
-    np.testing.assert_allclose(grid.spacing_mm, 1)
-    centre = geometry.to_world(grid.affine_ras, np.argwhere(grid.array > -200).mean(0))
-    np.testing.assert_allclose(centre, geometry.to_world(affine, (12, 20, 9)), atol=0.5)
 
 
 def test_batches_are_a_function_of_seed_and_step(data):
