@@ -2,9 +2,13 @@
 
     python benchmarks/nodule_detection.py --pipeline lung_nodule --data ../shared/data/lung --fold 0/7 -o scores.json
 
+    python benchmarks/nodule_detection.py --rows scores.json more.json       (tables of what was scored before)
+
 Runs the pipeline's own stages (selection, reading, infer) at a low threshold, so that one run gives every threshold.
 A nodule is found by a finding nearer than its radius to its centre (LUNA16's rule). On whole scans every other finding
-is a false positive; the second count leaves out those that LUNA16 neither counts as right nor as wrong.
+is a false positive; the second count leaves out those that LUNA16 neither counts as right nor as wrong. The
+calibration (Platt scaling of the reported logit) is for a scan with one nodule: all nodules together weigh as much as
+one, the false positives of each scan as many as there are on average.
 """
 
 from __future__ import annotations
@@ -12,11 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
 
 from medimg import geometry
 from medimg.pipeline import Pipeline, load_pipeline
@@ -27,7 +34,7 @@ from medimg.stages.select import select
 from medimg.train.nodule_data import CROPS, SCANS, Scan, load_crops, load_scans, luna16_marks
 from medimg.train.nodules import split_patients
 
-LOWEST = 0.02
+LOWEST = 0.01
 """Findings below are not looked at."""
 
 WHOLE_CT = "LIDC-IDRI-0001"
@@ -60,13 +67,22 @@ def main() -> None:
     parser.add_argument("--pipeline", default="lung_nodule")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/lung"))
     parser.add_argument("--fold", help="k/n: crops of this fold only, as the training configuration draws them")
+    parser.add_argument("--scans", nargs="*", help="these scans only, and no crops")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--rows", nargs="+", type=Path, help="print tables of these instead; a later file's case wins")
+    parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     pipeline = load_pipeline(options.pipeline)
-    rows = [*score_crops(pipeline, options), *score_scans(pipeline, options)]
-    options.output.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
-    print_tables(rows, float(pipeline.options("infer")["threshold"]))
+    if options.rows:
+        saved = [json.loads(path.read_text(encoding="utf-8")) for path in options.rows]
+        rows = list({(row["case"], row["kind"]): Scored(**row) for part in saved for row in part}.values())
+    else:
+        crops = [] if options.scans is not None else score_crops(pipeline, options)
+        rows = [*crops, *score_scans(pipeline, options)]
+    if options.output:
+        options.output.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+    if any(row.kind == "crop" for row in rows):
+        print_tables(rows, float(pipeline.options("infer")["threshold"]))
 
 
 def score_crops(pipeline: Pipeline, options: argparse.Namespace) -> list[Scored]:
@@ -89,10 +105,13 @@ def score_crops(pipeline: Pipeline, options: argparse.Namespace) -> list[Scored]
 
 def score_scans(pipeline: Pipeline, options: argparse.Namespace) -> list[Scored]:
     """The whole CT, and the lung regions that are background in training."""
-    case, seconds = run(pipeline, options.data / WHOLE_CT, options.threads)
-    nodules, left_out = luna16_marks(options.data, WHOLE_CT)
-    rows = [_scored(WHOLE_CT, "scan", case, nodules, left_out, seconds)]
+    rows = []
+    if not options.scans or WHOLE_CT in options.scans:
+        case, seconds = run(pipeline, options.data / WHOLE_CT, options.threads)
+        rows.append(_scored(WHOLE_CT, "scan", case, *luna16_marks(options.data, WHOLE_CT), seconds))
     for scan in load_scans(options.data, load_crops(options.data)):
+        if options.scans and scan.name not in options.scans:
+            continue
         case, seconds = run(pipeline, options.data / SCANS / f"{scan.name}_ct.nii.gz", options.threads)
         rows.append(_scored(scan.name, "scan", case, *_in_lps(scan), seconds))
     return rows
@@ -101,7 +120,7 @@ def score_scans(pipeline: Pipeline, options: argparse.Namespace) -> list[Scored]
 def run(pipeline: Pipeline, path: Path, threads: int) -> tuple[Any, float]:
     """The case after its infer stage at a low threshold, and the seconds of that stage."""
     case = open_case(select([(None, path)], pipeline), Clock())
-    infer(case, {**pipeline.options("infer"), "threshold": LOWEST}, Engine(threads=threads))
+    infer(case, {**pipeline.options("infer"), "threshold": LOWEST, "calibration": [1.0, 0.0]}, Engine(threads=threads))
     return case, case.clock.seconds["infer"]
 
 
@@ -161,6 +180,26 @@ def print_tables(rows: list[Scored], threshold: float) -> None:
         f"median diameter error {np.median(errors):.3f}; infer seconds of the scans "
         f"{', '.join(f'{row.seconds:.1f}' for row in scans)}"
     )
+    print_calibration(rows)
+
+
+def print_calibration(rows: list[Scored]) -> None:
+    """The line of Platt scaling, and how often findings in each range of the calibrated probability are nodules."""
+    scans = [row for row in rows if row.kind == "scan"]
+    right = np.array([row.found for row in rows if row.found])
+    wrong = np.array([score for row in scans for score in row.alarms])
+    score = logit(np.clip(np.concatenate([right, wrong]), 1e-6, 1 - 1e-6))
+    is_nodule = np.repeat([True, False], [len(right), len(wrong)])
+    weight = np.where(is_nodule, 1 / len(right), 1 / len(scans))
+    model = LogisticRegression(C=1e6).fit(score[:, None], is_nodule, sample_weight=weight * len(right))
+    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    print(f"\ncalibration of what was reported: [{slope:.3f}, {intercept:.3f}]")
+    probability = expit(slope * score + intercept)
+    for low, high in pairwise((0, 0.1, 0.3, 0.6, 0.9, 1.0001)):
+        inside = (probability >= low) & (probability < high)
+        if inside.any():
+            mean, share = (np.average(v[inside], weights=weight[inside]) for v in (probability, is_nodule))
+            print(f"{low:.1f}-{high:.1f}: said {mean:.2f}, were nodules {share:.2f} ({inside.sum()} findings)")
 
 
 def _above(scores: list[float], threshold: float) -> int:

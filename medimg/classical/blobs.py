@@ -24,11 +24,11 @@ COARSE_FROM_MM = 2.83
 MIN_RESPONSE_HU = 25.0
 """Weaker differences are noise: a nodule of -600 HU in lung answers with about 50."""
 
-MAX_BLOBS = 600
-"""The strongest of a scan; their shapes are looked at one by one."""
-
 SAME_FRACTION = 0.5
 """A blob with its centre within this fraction of a stronger one's diameter is the same."""
+
+MAX_BLOBS = 600
+"""The strongest of a scan: what is looked at where no detector points at a place."""
 
 Points = NDArray[np.float64]
 
@@ -55,8 +55,8 @@ def blobs(hu: NDArray[np.float32], lung: NDArray[np.bool_]) -> Blobs:
     """Blobs of hu (I, J, K) at 1 mm whose centre lies in `lung`."""
     found = [_maxima(*level, lung) for level in _levels(hu)]
     every = Blobs(*(np.concatenate([getattr(part, name) for part in found]) for name in Blobs.__dataclass_fields__))
-    strongest = every.select(np.argsort(-every.response_hu, kind="stable")[: 8 * MAX_BLOBS])
-    return strongest.select(_apart(strongest)[:MAX_BLOBS])
+    strongest = every.select(np.argsort(-every.response_hu, kind="stable"))
+    return strongest.select(_apart(strongest))
 
 
 def _levels(hu: NDArray[np.float32]) -> Iterator[tuple[float, int, NDArray[np.float32], NDArray[np.float32]]]:
@@ -82,8 +82,13 @@ def _maxima(
     cells = np.argwhere(peaks)
     # the pair answers most to a ball between its two widths
     diameter = 2 * np.sqrt(3) * sigma * 2**0.25
-    eigenvalues = np.linalg.eigvalsh(_hessians(finer, cells)) * (sigma / step) ** 2
-    return Blobs(cells * float(step), np.full(len(cells), diameter), response[peaks].astype(np.float64), eigenvalues)
+    eigenvalues = np.asarray(np.linalg.eigvalsh(_hessians(finer, cells)) * (sigma / step) ** 2, dtype=np.float64)
+    return Blobs(
+        np.asarray(cells, dtype=np.float64) * step,
+        np.full(len(cells), diameter),
+        response[peaks].astype(np.float64),
+        eigenvalues,
+    )
 
 
 def _hessians(image: NDArray[np.float32], cells: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -91,7 +96,7 @@ def _hessians(image: NDArray[np.float32], cells: NDArray[np.int64]) -> NDArray[n
     last = np.array(image.shape) - 1
 
     def at(offset: NDArray[np.int64]) -> NDArray[np.float64]:
-        return image[tuple(np.clip(cells + offset, 0, last).T)].astype(np.float64)
+        return np.asarray(image[tuple(np.clip(cells + offset, 0, last).T)], dtype=np.float64)
 
     unit = np.eye(3, dtype=np.int64)
     result = np.empty((len(cells), 3, 3))

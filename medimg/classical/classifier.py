@@ -38,7 +38,7 @@ class ShapeClassifier:
 
     def logit(self, features: Values) -> Values:
         """(N, F) in the order of FEATURES -> (N,)."""
-        return self.intercept + self.evidence(features).sum(axis=1)
+        return np.asarray(self.intercept + self.evidence(features).sum(axis=1))
 
     def evidence(self, features: Values) -> Values:
         """(N, F): what each feature adds to the logit; a product of two counts half for each."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from medimg import geometry
-from medimg.classical.blobs import Blobs, blobs
+from medimg.classical.blobs import MAX_BLOBS, blobs
 from medimg.classical.classifier import ShapeClassifier
 from medimg.classical.region import searched
 from medimg.classical.shape import FEATURES, describe
@@ -20,6 +20,9 @@ from medimg.study import Volume
 
 MAX_FINDINGS = 100
 """LUNA16 reads at most 100 marks a scan (shared/reference/conventions.md)."""
+
+CONSIDERED = 1000
+"""The likeliest blobs of a scan, of which MAX_FINDINGS that are apart are kept."""
 
 MIN_DISTANCE_MM = 5.0
 """Two blobs closer than this, or with one's centre inside the other, are one nodule."""
@@ -56,12 +59,14 @@ class Opinion:
         )
 
 
-def opinion(volume: Volume, classifier: ShapeClassifier) -> Opinion:
-    """Look at every blob in the lungs of a chest CT in HU, or in an excerpt of one."""
+def opinion(volume: Volume, classifier: ShapeClassifier, near: Sequence[Finding] | None = None) -> Opinion:
+    """Look at every blob in the lungs of a chest CT in HU (or an excerpt of one), or at those `near` findings only."""
     region = searched(volume)
-    found: Blobs = blobs(region.hu, region.lung)
-    features = describe(region, found)
+    found = blobs(region.hu, region.lung)
     centres = geometry.ras_to_lps(geometry.to_world(region.affine_ras, found.voxels))
+    looked_at = np.arange(min(len(found), MAX_BLOBS)) if near is None else np.flatnonzero(_close_to(centres, near))
+    found, centres = found.select(looked_at), centres[looked_at]
+    features = describe(region, found)
     diameter = np.clip(np.exp(features[:, 0]), *DIAMETER_MM)
     return Opinion(np.asarray(centres), diameter, classifier.logit(features), features, region.whole)
 
@@ -69,7 +74,7 @@ def opinion(volume: Volume, classifier: ShapeClassifier) -> Opinion:
 def find(volume: Volume, classifier: ShapeClassifier, label: str) -> tuple[list[Finding], list[str]]:
     """At most MAX_FINDINGS, strongest first, and warnings."""
     every = opinion(volume, classifier)
-    kept = every.select(_apart(every)[:MAX_FINDINGS])
+    kept = every.select(apart(every)[:MAX_FINDINGS])
     findings = [_finding(kept, index, label) for index in range(len(kept.logit))]
     return findings, [] if every.whole else [NO_LUNG]
 
@@ -81,13 +86,11 @@ def confirmed(findings: Sequence[Finding], volume: Volume, classifier: ShapeClas
     """
     if not findings:
         return []
-    every = opinion(volume, classifier)
+    every = opinion(volume, classifier, findings)
     results = []
     for finding in findings:
         assert finding.probability is not None
-        assert finding.diameter_mm is not None
-        distance = np.linalg.norm(every.center_lps_mm - np.array(finding.center_lps_mm), axis=1)
-        near = np.flatnonzero(distance < max(REACH_MM, finding.diameter_mm / 2))
+        near = np.flatnonzero(_close_to(every.center_lps_mm, [finding]))
         best = near[np.argmax(every.logit[near])] if len(near) else None
         shape = NO_BLOB_LOGIT if best is None else max(NO_BLOB_LOGIT, float(every.logit[best]))
         both = (1 - weight) * logit(finding.probability) + weight * shape
@@ -96,10 +99,19 @@ def confirmed(findings: Sequence[Finding], volume: Volume, classifier: ShapeClas
     return sorted(results, key=lambda finding: -(finding.probability or 0))
 
 
-def _apart(every: Opinion) -> NDArray[np.int64]:
+def _close_to(centres: Values, findings: Sequence[Finding]) -> NDArray[np.bool_]:
+    """Which of the centres (N, 3) LPS mm lie in a finding or within REACH_MM of its centre."""
+    close = np.zeros(len(centres), dtype=bool)
+    for finding in findings:
+        distance = np.linalg.norm(centres - np.array(finding.center_lps_mm), axis=1)
+        close |= distance < max(REACH_MM, (finding.diameter_mm or 0.0) / 2)
+    return close
+
+
+def apart(every: Opinion) -> NDArray[np.int64]:
     """Indices, strongest first, of blobs that are not in a stronger one."""
     kept: list[int] = []
-    for index in np.argsort(-every.logit, kind="stable"):
+    for index in np.argsort(-every.logit, kind="stable")[:CONSIDERED]:
         distance = np.linalg.norm(every.center_lps_mm[kept] - every.center_lps_mm[index], axis=1)
         if not (distance < np.maximum(MIN_DISTANCE_MM, every.diameter_mm[kept] / 2)).any():
             kept.append(int(index))

@@ -125,7 +125,7 @@ def _sample(radii: float) -> int:
 
 def _opposite() -> NDArray[np.int64]:
     """(RAYS,) for each ray the one nearest to its opposite."""
-    return np.argmin(directions() @ directions().T, axis=1)
+    return np.asarray(np.argmin(directions() @ directions().T, axis=1))
 
 
 def _patches(dense: NDArray[np.bool_]) -> tuple[Values, Values]:
@@ -146,7 +146,7 @@ def _profiles(hu: NDArray[np.float32], found: Blobs) -> Values:
     offsets = directions()[:, None, :] * steps[:, None]
     points = found.voxels[:, None, None, :] + offsets[None] * (found.diameter_mm / 2)[:, None, None, None]
     sampled = ndimage.map_coordinates(hu, np.moveaxis(points, -1, 0), order=1, mode="constant", cval=LUNG_HU)
-    return sampled.astype(np.float64)
+    return np.asarray(sampled, dtype=np.float64)
 
 
 def _ray_lengths(profile: Values, middle: Values, radius: Values) -> tuple[Values, Values]:
@@ -169,4 +169,5 @@ def _surface_distance(region: Region, found: Blobs) -> Values:
     # a second grid of 2 mm: exact to a millimetre, an eighth of the time
     depth = ndimage.distance_transform_edt(np.pad(region.lung[::2, ::2, ::2], 1, mode="edge")) * 2.0
     cells = np.rint(found.voxels / 2).astype(int) + 1
-    return np.minimum(depth[tuple(np.minimum(cells, np.array(depth.shape) - 1).T)], MAX_SURFACE_MM)
+    cells = np.minimum(cells, np.array(depth.shape) - 1)
+    return np.asarray(np.minimum(depth[tuple(cells.T)], MAX_SURFACE_MM))

@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from medimg import files, geometry
-from medimg.classical.blobs import blobs
+from medimg.classical.blobs import MAX_BLOBS, blobs
 from medimg.classical.classifier import LIMIT, ShapeClassifier
 from medimg.classical.region import searched
 from medimg.classical.shape import describe
@@ -45,14 +45,15 @@ class ShapeConfig:
     seed: int
     holdout: tuple[str, ...] = ()
     fold: str = ""
-    penalty: float = 0.03
+    penalty: float = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Described:
-    """The blobs of one case. features (N, F); label (N,): NODULE, OTHER or UNKNOWN; weight (N,)."""
+    """The blobs of one case: center_ras_mm (N, 3), features (N, F), label (N,) as named above, weight (N,)."""
 
     case: str
+    center_ras_mm: Values
     features: Values
     label: NDArray[np.int64]
     weight: Values
@@ -60,7 +61,7 @@ class Described:
 
 def train_shape(pipeline: Pipeline, config_path: Path | None, data: Path, output: Path, fold: str | None) -> Path:
     """Learn from `data` and write output/pipeline.yaml and output/bundle with the new classifier; return the bundle."""
-    config = _read(config_path or pipeline.folder / "train.yaml", fold)
+    config = read_shape_config(config_path or pipeline.folder / "train.yaml", fold)
     used = [case for case in described_cases(data, config.holdout) if case.case not in _left_out(data, config)]
     classifier = learn(used, config.penalty)
     bundle = output / "bundle"
@@ -135,16 +136,17 @@ def describe_case(
     """nodules: (centre RAS mm, diameter); unknown: (centre, radius). Blobs of one nodule share a weight of 1."""
     region = searched(volume)
     found = blobs(region.hu, region.lung)
+    found = found.select(np.arange(min(len(found), MAX_BLOBS)))
     centres = geometry.to_world(region.affine_ras, found.voxels)
     label = np.full(len(found), OTHER)
-    weights = np.full(len(found), weight)
+    weights = np.full(len(found), float(weight))
     for centre, radius in unknown:
         label[np.linalg.norm(centres - centre, axis=1) < radius] = UNKNOWN
     for centre, diameter in nodules:
         inside = np.linalg.norm(centres - centre, axis=1) < diameter / 2
         label[inside] = NODULE
-        weights[inside] = 1 / max(1, np.count_nonzero(inside))
-    return Described(name, describe(region, found), label, weights)
+        weights[inside] = 1.0 / max(1, int(np.count_nonzero(inside)))
+    return Described(name, np.asarray(centres), describe(region, found), label, weights)
 
 
 _COLUMNS = ("features", "label", "weight")
@@ -153,12 +155,17 @@ _COLUMNS = ("features", "label", "weight")
 def _left_out(data: Path, config: ShapeConfig) -> set[str]:
     if not config.fold:
         return set()
-    background = {path.name.removesuffix("_ct.nii.gz") for path in (data / SCANS).glob("*_ct.nii.gz")}
     patients = [crop.case for crop in load_crops(data) if crop.case not in config.holdout]
-    return patients_of_fold([case for case in patients if case not in background], config.fold, config.seed)
+    return patients_of_fold([case for case in patients if case not in background(data)], config.fold, config.seed)
 
 
-def _read(path: Path, fold: str | None) -> ShapeConfig:
+def background(data: Path) -> set[str]:
+    """The patients whose whole lungs are there; they are in no fold."""
+    return {path.name.removesuffix("_ct.nii.gz") for path in (data / SCANS).glob("*_ct.nii.gz")}
+
+
+def read_shape_config(path: Path, fold: str | None = None) -> ShapeConfig:
+    """A classical pipeline's train.yaml; `fold` in place of its own. Raises TrainingError."""
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
