@@ -53,7 +53,7 @@ def _without_rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _own_lung(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Air of an excerpt, closed over what is small in it or lies at its edge."""
+    """Air of an excerpt, closed over what is small in it or lies at its edge, and filled."""
     air = ndimage.uniform_filter(hu.astype(np.float32), 3) < AIR_BELOW_HU
     if air.all() or not air.any():
         return np.ones(hu.shape, dtype=bool)
@@ -61,4 +61,4 @@ def _own_lung(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
     grown = ndimage.distance_transform_edt(~padded) <= CLOSING_MM
     closed = ndimage.distance_transform_edt(grown) > CLOSING_MM
     inner = tuple(slice(CLOSING_MM, CLOSING_MM + n) for n in hu.shape)
-    return np.asarray(closed[inner] | air)
+    return np.asarray(ndimage.binary_fill_holes(closed[inner] | air))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
 from medimg import geometry
-from medimg.bundle import Bundle
 from medimg.errors import Reason, UnsuitableScanError
 from medimg.study import Volume
+
+if TYPE_CHECKING:
+    import torch
+    from monai.data import MetaTensor
+
+    from medimg.bundle import Bundle
 
 GRID_TOLERANCE_MM = 0.5
 """Co-registered contrasts may differ by rounding in their headers, not by half a millimetre anywhere."""
@@ -31,6 +35,9 @@ def require_one_grid(volumes: Sequence[Volume]) -> None:
 
 def stacked(volumes: Sequence[Volume]) -> MetaTensor:
     """Volumes of one grid, in channel order, as a float32 MetaTensor (C, I, J, K) with their RAS mm affine."""
+    import torch
+    from monai.data import MetaTensor
+
     require_one_grid(volumes)
     channels = np.stack([np.asarray(volume.array, dtype=np.float32) for volume in volumes])
     return MetaTensor(
