@@ -26,9 +26,11 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from medimg import geometry
+from medimg.inference.detect_options import DetectOptions
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
+from medimg.stages.detect import calibrated
 from medimg.stages.infer import Engine, infer
 from medimg.stages.select import select
 from medimg.train.nodule_data import CROPS, SCANS, Scan, load_crops, load_scans, luna16_marks
@@ -40,7 +42,7 @@ LOWEST = 0.01
 WHOLE_CT = "LIDC-IDRI-0001"
 """The one scan with a folder of its own."""
 
-THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
+THRESHOLDS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass
@@ -82,7 +84,9 @@ def main() -> None:
     if options.output:
         options.output.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
     if any(row.kind == "crop" for row in rows):
-        print_tables(rows, float(pipeline.options("infer")["threshold"]))
+        chosen = DetectOptions.from_stage(pipeline.options("infer"))
+        print_calibration(rows)
+        print_tables([_calibrated(row, chosen.calibration) for row in rows], chosen.threshold)
 
 
 def score_crops(pipeline: Pipeline, options: argparse.Namespace) -> list[Scored]:
@@ -177,10 +181,16 @@ def print_tables(rows: list[Scored], threshold: float) -> None:
     print("missed:", ", ".join(f"{c.case} {c.found:.2f}" for c in crops if c.found < threshold))
     errors = [abs(row.diameter_error) for row in crops if row.diameter_error is not None]
     print(
-        f"median diameter error {np.median(errors):.3f}; infer seconds of the scans "
+        f"median diameter error {np.median(errors) if errors else float('nan'):.3f}; infer seconds of the scans "
         f"{', '.join(f'{row.seconds:.1f}' for row in scans)}"
     )
-    print_calibration(rows)
+
+
+def _calibrated(row: Scored, line: tuple[float, float]) -> Scored:
+    """The row as the pipeline reports it; rows are kept before calibration."""
+    alarms, left_out = ([calibrated(score, line) for score in scores] for scores in (row.alarms, row.left_out))
+    found = calibrated(row.found, line) if row.found else row.found
+    return replace(row, found=found, alarms=alarms, left_out=left_out)
 
 
 def print_calibration(rows: list[Scored]) -> None:
