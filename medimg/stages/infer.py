@@ -37,6 +37,10 @@ def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, pro
     options: those of the pipeline's `infer` stage. Raises UnsuitableScanError for a scan it is not made for.
     """
     case.report.warnings += check_scan(case.pipeline, case.volumes)
+    if case.pipeline.has_network:
+        # seconds of importing are not the scan's
+        import medimg.inference.find
+        import medimg.inference.segment  # noqa: F401
     with case.clock.time("infer"):
         used = RUNNERS[case.pipeline.task](case, options, engine or Engine(), progress)
     case.report.provenance["device"] = used
