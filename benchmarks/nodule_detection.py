@@ -72,6 +72,12 @@ def main() -> None:
     parser.add_argument("--scans", nargs="*", help="these scans only, and no crops")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--rows", nargs="+", type=Path, help="print tables of these instead; a later file's case wins")
+    parser.add_argument(
+        "--calibrate-from",
+        type=float,
+        default=0.0,
+        help="fit on findings of this score and more: those near the report",
+    )
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     pipeline = load_pipeline(options.pipeline)
@@ -85,7 +91,7 @@ def main() -> None:
         options.output.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
     if any(row.kind == "crop" for row in rows):
         chosen = DetectOptions.from_stage(pipeline.options("infer"))
-        print_calibration(rows)
+        print_calibration(rows, options.calibrate_from)
         print_tables([_calibrated(row, chosen.calibration) for row in rows], chosen.threshold)
 
 
@@ -193,15 +199,16 @@ def _calibrated(row: Scored, line: tuple[float, float]) -> Scored:
     return replace(row, found=found, alarms=alarms, left_out=left_out)
 
 
-def print_calibration(rows: list[Scored]) -> None:
+def print_calibration(rows: list[Scored], lowest: float) -> None:
     """The line of Platt scaling, and how often findings in each range of the calibrated probability are nodules."""
     scans = [row for row in rows if row.kind == "scan"]
-    right = np.array([row.found for row in rows if row.found])
-    wrong = np.array([score for row in scans for score in row.alarms])
+    nodules = sum(row.found is not None for row in rows)
+    right = np.array([row.found for row in rows if row.found and row.found >= lowest])
+    wrong = np.array([score for row in scans for score in row.alarms + row.left_out if score >= lowest])
     score = logit(np.clip(np.concatenate([right, wrong]), 1e-6, 1 - 1e-6))
     is_nodule = np.repeat([True, False], [len(right), len(wrong)])
-    weight = np.where(is_nodule, 1 / len(right), 1 / len(scans))
-    model = LogisticRegression(C=1e6).fit(score[:, None], is_nodule, sample_weight=weight * len(right))
+    weight = np.where(is_nodule, 1 / nodules, 1 / len(scans))
+    model = LogisticRegression(C=1e6).fit(score[:, None], is_nodule, sample_weight=weight * nodules)
     slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
     print(f"\ncalibration of what was reported: [{slope:.3f}, {intercept:.3f}]")
     probability = expit(slope * score + intercept)

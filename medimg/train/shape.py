@@ -40,12 +40,15 @@ Values = NDArray[np.float64]
 @dataclass(frozen=True)
 class ShapeConfig:
     """seed: draws the folds. holdout: patients never looked at. fold: "k/n", whose patients are left out as well; ""
-    leaves out none. penalty: scikit-learn's C of the logistic regression, smaller is smoother."""
+    leaves out none. penalty: scikit-learn's C of the logistic regression, smaller is smoother. blobs: the strongest of
+    each case that are learned from, as many as the detector alone looks at; 0 is all, for a classifier that is shown
+    what a network points at."""
 
     seed: int
     holdout: tuple[str, ...] = ()
     fold: str = ""
     penalty: float = 0.1
+    blobs: int = MAX_BLOBS
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,9 @@ class Described:
 def train_shape(pipeline: Pipeline, config_path: Path | None, data: Path, output: Path, fold: str | None) -> Path:
     """Learn from `data` and write output/pipeline.yaml and output/bundle with the new classifier; return the bundle."""
     config = read_shape_config(config_path or pipeline.folder / "train.yaml", fold)
-    used = [case for case in described_cases(data, config.holdout) if case.case not in _left_out(data, config)]
+    used = [
+        case for case in described_cases(data, config.holdout, config.blobs) if case.case not in _left_out(data, config)
+    ]
     classifier = learn(used, config.penalty)
     bundle = output / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True)
@@ -74,6 +79,7 @@ def train_shape(pipeline: Pipeline, config_path: Path | None, data: Path, output
         "seed": config.seed,
         "fold": config.fold,
         "penalty": config.penalty,
+        "blobs": config.blobs,
         "cases": sorted({case.case for case in used}),
         "nodule_blobs": int(sum(np.count_nonzero(case.label == NODULE) for case in used)),
         "other_blobs": int(sum(np.count_nonzero(case.label == OTHER) for case in used)),
@@ -106,14 +112,14 @@ def learn(cases: Sequence[Described], penalty: float) -> ShapeClassifier:
     return ShapeClassifier(mean, deviation, coefficients[: z.shape[1]], products, intercept)
 
 
-def described_cases(data: Path, holdout: Sequence[str] = ()) -> list[Described]:
+def described_cases(data: Path, holdout: Sequence[str] = (), strongest: int = MAX_BLOBS) -> list[Described]:
     """The blobs of every crop and of every whole lung region of `data`, but for the patients in `holdout`."""
     crops = [crop for crop in load_crops(data) if crop.case not in holdout]
     cases = []
     for crop in crops:
         volume = read_volume(data / CROPS / f"{crop.case}_ct.nii.gz")
         centre = geometry.to_world(volume.canonical().affine_ras, crop.centre)
-        cases.append(describe_case(crop.case, volume, [(centre, crop.diameter_mm)], [], CROP_WEIGHT))
+        cases.append(describe_case(crop.case, volume, [(centre, crop.diameter_mm)], [], CROP_WEIGHT, strongest))
     for scan in load_scans(data, crops):
         if scan.name in holdout:
             continue
@@ -122,7 +128,7 @@ def described_cases(data: Path, holdout: Sequence[str] = ()) -> list[Described]:
             for table in (scan.nodules, scan.ignore)
         )
         volume = read_volume(data / SCANS / f"{scan.name}_ct.nii.gz")
-        cases.append(describe_case(scan.name, volume, nodules, unknown, 1.0))
+        cases.append(describe_case(scan.name, volume, nodules, unknown, 1.0, strongest))
     return cases
 
 
@@ -132,11 +138,12 @@ def describe_case(
     nodules: Sequence[tuple[Values, float]],
     unknown: Sequence[tuple[Values, float]],
     weight: float,
+    strongest: int = MAX_BLOBS,
 ) -> Described:
     """nodules: (centre RAS mm, diameter); unknown: (centre, radius). Blobs of one nodule share a weight of 1."""
     region = searched(volume)
     found = blobs(region.hu, region.lung)
-    found = found.select(np.arange(min(len(found), MAX_BLOBS)))
+    found = found.select(np.arange(min(len(found), strongest or len(found))))
     centres = geometry.to_world(region.affine_ras, found.voxels)
     label = np.full(len(found), OTHER)
     weights = np.full(len(found), float(weight))

@@ -46,5 +46,5 @@ def test_every_patient_is_in_exactly_one_fold():
 
 def test_an_option_that_is_not_known_is_refused(tmp_path):
     (tmp_path / "train.yaml").write_text(json.dumps({"seed": 1, "wish": 2}))
-    with pytest.raises(TrainingError, match="of fold, holdout, penalty, seed only"):
+    with pytest.raises(TrainingError, match="of blobs, fold, holdout, penalty, seed only"):
         read_shape_config(tmp_path / "train.yaml")
