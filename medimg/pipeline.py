@@ -33,7 +33,15 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "select": {"prefer": str},
     "preprocess": {"save": bool},
     "infer": {"requires": list},
-    "infer detection": {"threshold": NUMBER, "roi": str, "flips": bool, "label": str},
+    "infer detection": {
+        "threshold": NUMBER,
+        "method": str,
+        "roi": str,
+        "flips": bool,
+        "label": str,
+        "shape_weight": NUMBER,
+        "calibration": list,
+    },
     "infer segmentation": {
         "channels": list,
         "labels": dict,
@@ -52,6 +60,9 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
 """Stage -> option -> type; those of infer depend on the task as well. docs/pipelines.md says what each means."""
 
 WEIGHTS = Path("models") / "model.pt"
+SHAPE = Path("configs") / "shape.json"
+"""In a bundle: the network's weights, and the coefficients of the classical detector."""
+
 MODEL_CARD = Path("docs") / "README.md"
 
 
@@ -77,7 +88,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A `pipeline.yaml`. `folder` holds it; `bundle` is the MONAI bundle it runs. Inputs are in channel order."""
+    """A `pipeline.yaml`. `folder` holds it; `bundle` is the MONAI bundle it runs. Inputs are in channel order.
+
+    automatic: whether a scan that fits may be given to it when nobody names a pipeline.
+    """
 
     name: str
     version: str
@@ -88,6 +102,7 @@ class Pipeline:
     stages: tuple[Stage, ...]
     folder: Path
     bundle: Path
+    automatic: bool = True
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -100,9 +115,14 @@ class Pipeline:
         return frozenset(entry.modality for entry in self.inputs)
 
     @property
+    def has_network(self) -> bool:
+        """False for a pipeline that finds by shape alone and needs no torch."""
+        return bool(self.options("infer").get("method", "network") == "network")
+
+    @property
     def weights(self) -> Path:
-        """The state dict's file; absent in a pipeline not trained yet."""
-        return self.bundle / WEIGHTS
+        """What was learned: the network's state dict, or the classical detector's coefficients; absent before."""
+        return self.bundle / (WEIGHTS if self.has_network else SHAPE)
 
     @property
     def model_card(self) -> Path:
@@ -172,6 +192,7 @@ def read_pipeline(path: Path) -> Pipeline:
         stages=_read_stages(path, document["stages"], document["task"]),
         folder=folder,
         bundle=(folder / str(document.get("bundle", "bundle"))).resolve(),
+        automatic=_as_bool(path, "automatic", document.get("automatic", True)),
     )
 
 
@@ -182,6 +203,12 @@ def _read_input(path: Path, entry: Any) -> PipelineInput:
     if not isinstance(optional, bool):
         raise PipelineError(f"{path}: optional is true or false, not {optional!r}")
     return PipelineInput(role=str(entry["role"]), modality=str(entry["modality"]), optional=optional)
+
+
+def _as_bool(path: Path, key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise PipelineError(f"{path}: {key} must be true or false, not {value!r}")
+    return value
 
 
 def _as_list(path: Path, key: str, value: Any) -> list[Any]:

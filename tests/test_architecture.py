@@ -17,6 +17,7 @@ LAYERS = [
     ["phantoms", "dicom", "volumes"],
     ["bundle", "pipeline", "datalist"],
     ["inference"],
+    ["classical"],
     ["measure"],
     ["report"],
     ["evaluate"],

@@ -108,6 +108,7 @@ def _codecs() -> dict[str, str | None]:
 def _pipelines() -> dict[str, dict[str, Any]]:
     """Name -> what `medimg pipelines` says, and in `verified` whether the weights fit the network."""
     from medimg.bundle import load_bundle
+    from medimg.classical.classifier import read_classifier
     from medimg.cli.pipelines import describe, weights_in_words
     from medimg.errors import PipelineError
     from medimg.pipeline import find_pipelines
@@ -115,7 +116,10 @@ def _pipelines() -> dict[str, dict[str, Any]]:
     found = {}
     for pipeline in find_pipelines():
         try:
-            load_bundle(pipeline.bundle).trained_network()
+            if pipeline.has_network:
+                load_bundle(pipeline.bundle).trained_network()
+            else:
+                read_classifier(pipeline.weights)
             problem = None
         except PipelineError as error:
             problem = str(error)

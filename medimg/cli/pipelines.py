@@ -71,7 +71,7 @@ def weights_in_words(entry: dict[str, Any]) -> str:
     weights = entry["weights"]
     if weights is None:
         return "none; train them with medimg train"
-    return f"{weights['bytes'] / BYTES_PER_MB:.1f} MB, sha256 {weights['sha256'][:SHORT_DIGEST]}"
+    return f"{max(0.1, weights['bytes'] / BYTES_PER_MB):.1f} MB, sha256 {weights['sha256'][:SHORT_DIGEST]}"
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

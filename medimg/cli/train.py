@@ -68,11 +68,17 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.train.config import read_config
     from medimg.train.fit import fit
-    from medimg.train.network import fresh_network
     from medimg.train.pack import pack
     from medimg.train.parallel import local_device, process_group
 
     pipeline = load_pipeline(name)
+    if not pipeline.has_network:
+        from medimg.train.shape import train_shape
+
+        files.output_folder(output)
+        checked = None if fold is None else _checked_fold(fold)
+        click.echo(f"bundle in {train_shape(pipeline, config_path, data, output, checked)}")
+        return
     config = read_config(config_path or pipeline.folder / "train.yaml")
     if fold is not None:
         config = config.with_task(fold=_checked_fold(fold))

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
-
 import numpy as np
 
 from medimg import geometry
 from medimg.bundle import Bundle
-from medimg.errors import PipelineError
 from medimg.inference.detect import Detection, detections_lps, peaks
+from medimg.inference.detect_options import DetectOptions
 from medimg.inference.device import Device
 from medimg.inference.prepare import network_input
-from medimg.inference.roi import LungRegion, lungs
+from medimg.inference.roi import NO_LUNG, LungRegion, lungs
 from medimg.inference.windows import stitched_output
 from medimg.progress import Progress, silent
 from medimg.results import Finding
 from medimg.study import Volume
-
-NO_LUNG = "no lung was found (a crop, or another part of the body): the whole volume was searched"
-
-
-@dataclass(frozen=True)
-class DetectOptions:
-    """roi: "lungs" or "whole". threshold: smallest probability reported. flips: average over mirror images (slower).
-
-    label: what a finding is called.
-    """
-
-    threshold: float
-    roi: str = "whole"
-    flips: bool = False
-    label: str = "finding"
-
-    @classmethod
-    def from_stage(cls, options: Mapping[str, Any]) -> DetectOptions:
-        """From the `infer` stage of a pipeline. Raises PipelineError for options that mean nothing."""
-        if "threshold" not in options or not 0 < options["threshold"] < 1:
-            raise PipelineError("infer stage: threshold must be given, between 0 and 1")
-        if options.get("roi", "whole") not in {"lungs", "whole"}:
-            raise PipelineError(f"infer stage: roi {options['roi']!r}; choose lungs or whole")
-        return cls(**{entry.name: options[entry.name] for entry in fields(cls) if entry.name in options})
 
 
 def find(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
 from medimg import geometry
-from medimg.bundle import Bundle
 from medimg.errors import Reason, UnsuitableScanError
 from medimg.study import Volume
+
+if TYPE_CHECKING:
+    import torch
+    from monai.data import MetaTensor
+
+    from medimg.bundle import Bundle
 
 GRID_TOLERANCE_MM = 0.5
 """Co-registered contrasts may differ by rounding in their headers, not by half a millimetre anywhere."""
@@ -43,6 +47,9 @@ def with_blanks(volumes: Mapping[str, Volume], roles: Sequence[str]) -> list[Vol
 
 def stacked(volumes: Sequence[Volume]) -> MetaTensor:
     """Volumes of one grid, in channel order, as a float32 MetaTensor (C, I, J, K) with their RAS mm affine."""
+    import torch
+    from monai.data import MetaTensor
+
     require_one_grid(volumes)
     channels = np.stack([np.asarray(volume.array, dtype=np.float32) for volume in volumes])
     return MetaTensor(

@@ -47,6 +47,9 @@ DILATION_MM = 2.0
 BOX_MARGIN_MM = 8.0
 """Context the network sees beyond the mask."""
 
+NO_LUNG = "no lung was found (a crop, or another part of the body): the whole volume was searched"
+"""Said where `lungs` found none."""
+
 
 @dataclass(frozen=True)
 class LungRegion:
@@ -81,6 +84,19 @@ class LungRegion:
         """
         distance, _ = self._surface.query(np.asarray(points_ras, dtype=np.float64))
         return np.where(self.contains(points_ras), 0.0, distance)
+
+    def on_grid(self, volume: Volume) -> Mask:
+        """The mask (nearest neighbour) on the grid of a volume whose axes run as the mask's; (I, J, K) bool."""
+        matrix = np.linalg.inv(self.affine_ras) @ volume.affine_ras
+        cells = [
+            np.floor(matrix[a, a] * np.arange(n) + matrix[a, 3] + 0.5).astype(int) for a, n in enumerate(volume.shape)
+        ]
+        if not np.allclose(matrix[:3, :3], np.diag(np.diag(matrix[:3, :3])), atol=1e-6):
+            raise ValueError("on_grid needs a grid with the mask's own axes")
+        inside = [(c >= 0) & (c < n) for c, n in zip(cells, self.mask.shape, strict=True)]
+        moved = np.zeros(volume.shape, dtype=bool)
+        moved[np.ix_(*inside)] = self.mask[np.ix_(*(c[i] for c, i in zip(cells, inside, strict=True)))]
+        return moved
 
     @cached_property
     def _surface(self) -> Any:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from medimg.bundle import load_bundle
-from medimg.inference.device import Device, choose_device
+from medimg.inference.detect_options import DetectOptions
 from medimg.inference.preconditions import check_scan
 from medimg.progress import Progress, silent
+from medimg.results import Finding
 from medimg.stages.case import Case
+from medimg.stages.detect import detect
+
+if TYPE_CHECKING:
+    from medimg.inference.device import Device
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Engine:
 
     def start(self) -> Device:
         """The device as asked for. Raises UsageError when it is not there."""
+        from medimg.inference.device import choose_device
+
         return choose_device(self.device, self.precision, self.threads)
 
 
@@ -30,31 +36,43 @@ def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, pro
 
     options: those of the pipeline's `infer` stage. Raises UnsuitableScanError for a scan it is not made for.
     """
-    device = (engine or Engine()).start()
     case.report.warnings += check_scan(case.pipeline, case.volumes)
-    run = RUNNERS[case.pipeline.task]
+    if case.pipeline.has_network:
+        # seconds of importing are not the scan's
+        import medimg.inference.find
+        import medimg.inference.segment  # noqa: F401
     with case.clock.time("infer"):
-        run(case, options, device, progress)
-    case.report.provenance["device"] = {
-        "chosen": device.reason,
-        "precision": device.precision,
-        "threads": device.threads,
-    }
+        used = RUNNERS[case.pipeline.task](case, options, engine or Engine(), progress)
+    case.report.provenance["device"] = used
 
 
-def _detect(case: Case, options: dict[str, Any], device: Device, progress: Progress) -> None:
-    from medimg.inference.find import DetectOptions, find
+def _detect(case: Case, options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
+    chosen = DetectOptions.from_stage(options)
+    if chosen.method == "shape":
+        detect(case, chosen, _no_network)
+        return NO_DEVICE
+    device = engine.start()
 
-    bundle = load_bundle(case.pipeline.bundle)
-    findings, warnings = find(bundle, case.first, DetectOptions.from_stage(options), device, progress)
-    case.report.findings = findings
-    case.report.warnings += warnings
+    def by_network(asked: DetectOptions) -> tuple[list[Finding], list[str]]:
+        from medimg.bundle import load_bundle
+        from medimg.inference.find import find
+
+        return find(load_bundle(case.pipeline.bundle), case.first, asked, device, progress)
+
+    detect(case, chosen, by_network)
+    return _described(device)
 
 
-def _segment(case: Case, options: dict[str, Any], device: Device, progress: Progress) -> None:
+def _no_network(_: DetectOptions) -> tuple[list[Finding], list[str]]:
+    raise AssertionError("the classical detector has no network")
+
+
+def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
+    from medimg.bundle import load_bundle
     from medimg.inference.prepare import with_blanks
     from medimg.inference.segment import SegmentOptions, segment
 
+    device = engine.start()
     bundle = load_bundle(case.pipeline.bundle)
     volumes = with_blanks(case.volumes, case.pipeline.roles)
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
@@ -64,8 +82,17 @@ def _segment(case: Case, options: dict[str, Any], device: Device, progress: Prog
     if wanted.not_available:
         names = ", ".join(wanted.not_available)
         case.report.warnings.append(f"not available: {names} (not empty: they cannot be seen in these contrasts)")
+    return _described(device)
+
+
+def _described(device: Device) -> dict[str, Any]:
+    return {"chosen": device.reason, "precision": device.precision, "threads": device.threads}
 
 
 LESS = "expect less than with all contrasts, see the model card"
+"""What a pipeline says of a missing contrast when it has not been told."""
+
+NO_DEVICE = {"chosen": "cpu, no network", "precision": "fp64", "threads": 1}
+"""What the classical detector runs on."""
 
 RUNNERS = {"detection": _detect, "segmentation": _segment}

@@ -36,7 +36,7 @@ def select(
     if pipeline is not None:
         return _match(pipeline, candidates, left)
     reasons, fitting = [], []
-    for known in find_pipelines():
+    for known in filter(lambda pipeline: pipeline.automatic, find_pipelines()):
         try:
             fitting.append(_match(known, candidates, left))
         except UnsuitableScanError as error:

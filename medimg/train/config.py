@@ -13,6 +13,7 @@ from medimg.errors import TrainingError
 
 PRECISIONS = ("fp32", "bf16")
 SCHEDULES = ("cosine", "poly", "constant")
+STARTS = ("fresh", "bundle")
 ADAMW = {"_target_": "torch.optim.AdamW"}
 
 
@@ -20,11 +21,12 @@ ADAMW = {"_target_": "torch.optim.AdamW"}
 class TrainConfig:
     """How a network is trained. `task` and `optimiser` are MONAI components (`_target_` and its options).
 
-    network: replaces the bundle's `network_def`. steps: optimiser steps. batches_per_step: batches whose gradients
-    are averaged in one step; torchrun's processes share them out, so that their number does not change the result.
-    lr: rises linearly over `warmup` steps, then follows `schedule`. clip: gradient norm limit. ema: decay of the
-    averaged weights per step. patience: validations without a better score before the run stops. *_every: in steps.
-    0 is never for `patience` and `*_every`.
+    network: replaces the bundle's `network_def`. start: fresh weights, or those of the pipeline's bundle. steps:
+    optimiser steps. batches_per_step: batches whose gradients are averaged in one step; torchrun's processes share
+    them out, so that their number does not change the result. lr: rises linearly over `warmup` steps, stays for
+    `hold` steps, then follows `schedule`. clip: gradient norm limit. ema: decay of the averaged weights per step.
+    patience: validations without a better score before the run stops. *_every: in steps. 0 is never for `patience`
+    and `*_every`.
     """
 
     task: dict[str, Any]
@@ -37,6 +39,8 @@ class TrainConfig:
     lr: float = 3e-3
     weight_decay: float = 0.01
     warmup: int = 100
+    hold: int = 0
+    start: str = "fresh"
     clip: float = 5.0
     ema: float = 0.998
     precision: str = "bf16"
@@ -51,7 +55,7 @@ class TrainConfig:
         for name in ("steps", "batches_per_step"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"train config: {name} is {getattr(self, name)}; it must be at least 1")
-        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES)):
+        for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("start", STARTS)):
             if getattr(self, name) not in known:
                 raise TrainingError(f"train config: {name} {getattr(self, name)!r}; choose one of {', '.join(known)}")
         for name in ("task", "optimiser", "network"):

@@ -76,10 +76,11 @@ def fit(
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then the schedule to zero: half a cosine (SGDR, Loshchilov and Hutter 2017) or a power."""
+    """Linear warm-up, `hold` steps as they are, then to zero: half a cosine (Loshchilov and Hutter 2017) or a power."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    falling = config.warmup + config.hold
+    progress = max(0, step - falling) / max(1, config.steps - falling)
     if config.schedule == "constant":
         return config.lr
     if config.schedule == "poly":

@@ -1,4 +1,4 @@
-"""The network a run begins with: the bundle's own, or the one its configuration names instead."""
+"""The network a run begins with: the bundle's own, fresh or trained, or the one its configuration names instead."""
 
 from __future__ import annotations
 

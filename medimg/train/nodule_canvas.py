@@ -54,10 +54,10 @@ def cut(scan: Scan, centre: Vector, rng: Rng) -> Patch:
             point = row[:3] - start
             if ((point > -margin * row[3]) & (point < SIZE + margin * row[3])).all():
                 kept.append((point, float(row[3])))
-    return mirrored(Patch(image, _cut_nodules_ignored(truth)), rng)
+    return mirrored(Patch(image, cut_nodules_ignored(truth)), rng)
 
 
-def _cut_nodules_ignored(truth: Truth) -> Truth:
+def cut_nodules_ignored(truth: Truth) -> Truth:
     """Nodules whose centre is not well inside the patch are neither positive nor negative."""
     inside = [((c >= 3) & (c <= SIZE - 4)).all() for c, _ in truth.nodules]
     whole = [nodule for nodule, kept in zip(truth.nodules, inside, strict=True) if kept]
@@ -110,35 +110,64 @@ def soft_box(low: Vector, high: Vector, width: float) -> Tensor:
     return ramps[0][:, None, None] * ramps[1][None, :, None] * ramps[2][None, None, :]
 
 
+def pose(scale: float, rng: Rng) -> NDArray[np.float64]:
+    """(3, 3), patch offsets to source offsets: mirrored, scaled, turned by any angle about the slice axis."""
+    c, s = np.cos(angle := rng.uniform(0, 2 * np.pi)), np.sin(angle)
+    matrix = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ np.diag(rng.choice([-1.0, 1.0], 3))
+    return np.asarray(matrix / scale)
+
+
 def turned(
-    channels: Tensor, centre: Vector, target: Vector, scale: float, rng: Rng, place: Window
+    channels: Tensor,
+    centre: Vector,
+    target: Vector,
+    matrix: NDArray[np.float64],
+    place: Window,
+    beyond: str = "border",
 ) -> tuple[Tensor, Tensor]:
-    """`channels` (C, A, B, D) turned, mirrored and scaled about `centre`, which lands on the patch's voxel `target`.
+    """`channels` (C, A, B, D) in a `pose` about `centre`, which lands on the patch's voxel `target`; linear.
 
-    Any angle about the slice axis, 8 degrees (one deviation) of tilt. Returns the patch's window `place` of it,
-    (C, *place), and where it is inside the source, 0/1 (*place).
+    Returns the patch's window `place` of it, (C, *place), and where it is inside the source, 0/1 (*place). What lies
+    beyond the source is its border repeated, or with "reflection" its mirror image.
     """
-    about, tilt_x, tilt_y = rng.uniform(0, 2 * np.pi), *rng.normal(0, np.radians(8), 2)
-    matrix = _rotation(about, 2) @ _rotation(tilt_x, 0) @ _rotation(tilt_y, 1) @ np.diag(rng.choice([-1.0, 1.0], 3))
-    matrix = matrix / scale
+    offsets = [np.arange(span.start, span.stop) - t for span, t in zip(place, target, strict=True)]
+    # a pose keeps the slice axis: all slices share one 2-D resampling, several times faster than one in 3-D
+    across = np.stack(np.meshgrid(offsets[0], offsets[1], indexing="ij"), -1) @ matrix[:2, :2].T + centre[:2]
+    along = offsets[2] * matrix[2, 2] + centre[2]
+    last = np.array(channels.shape[1:]) - 1
+    plane, slices = _sampled_plane(channels, across, beyond), _sampled_slices(along, int(last[2]), beyond)
+    content = torch.lerp(plane[:, slices[0]], plane[:, slices[1]], slices[2]).permute(0, 2, 3, 1).contiguous()
+    inside = ((across >= 0) & (across <= last[:2])).all(-1)[:, :, None] & ((along >= 0) & (along <= last[2]))
+    return content, torch.from_numpy(inside.astype(np.float32))
+
+
+def _sampled_plane(channels: Tensor, points: Vector, beyond: str) -> Tensor:
+    """(C, D, I, J): every slice of channels (C, A, B, D) at `points` (I, J, 2) of its plane."""
+    c, a, b, d = channels.shape
     # grid_sample wants -1..1 between the first and last voxel's centres, and the last axis first
-    half = (np.array(channels.shape[1:]) - 1) / 2
-    steps = []
-    for axis, span in enumerate(place):
-        offset = np.arange(span.start, span.stop) - target[axis]
-        steps.append(torch.from_numpy(np.outer(offset, matrix[:, axis] / half).astype(np.float32)))
-    grid = steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None, :]
-    grid = grid + torch.from_numpy(((centre - half) / half).astype(np.float32))
-    content = functional.grid_sample(channels[None], grid[None].flip(-1), padding_mode="border", align_corners=True)
-    return content[0], (grid.abs().amax(-1) <= 1).float()
+    half = (np.array([a, b]) - 1) / 2
+    grid = torch.from_numpy(((points - half) / half).astype(np.float32)).flip(-1)
+    slices = channels.permute(0, 3, 1, 2).reshape(1, c * d, a, b)
+    found = functional.grid_sample(slices, grid[None], padding_mode=beyond, align_corners=True)
+    return found.reshape(c, d, *points.shape[:2])
 
 
-def _rotation(angle: float, axis: int) -> NDArray[np.float64]:
-    c, s = np.cos(angle), np.sin(angle)
-    i, j = [a for a in range(3) if a != axis]
-    matrix = np.eye(3)
-    matrix[i, i], matrix[j, j], matrix[i, j], matrix[j, i] = c, c, -s, s
-    return matrix
+def _sampled_slices(positions: Vector, last: int, beyond: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Per position (K,): the slice below, the slice above, and the weight of the latter, (K, 1, 1)."""
+    if beyond == "reflection":
+        positions = last - np.abs(last - np.mod(positions, 2 * last))
+    held = np.clip(positions, 0, last)
+    below = np.minimum(np.floor(held).astype(np.int64), last - 1)
+    weight = torch.from_numpy((held - below).astype(np.float32))[:, None, None]
+    return torch.from_numpy(below), torch.from_numpy(below + 1), weight
+
+
+def mirror_images(centre: Vector, shape: tuple[int, ...], target: Vector, matrix: NDArray[np.float64]) -> Vector:
+    """(N, 3): the patch's voxels on which `centre` and its nearest mirror images fall when `turned` by reflection."""
+    period = 2 * (np.array(shape) - 1)
+    per_axis = [np.array([c, -c])[:, None] + p * np.arange(-2, 3)[None] for c, p in zip(centre, period, strict=True)]
+    images = np.stack(np.meshgrid(*(values.ravel() for values in per_axis), indexing="ij"), -1).reshape(-1, 3)
+    return np.asarray(target + (images - centre) @ np.linalg.inv(matrix).T)
 
 
 def window(low: Vector, high: Vector) -> Window:

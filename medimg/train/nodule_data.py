@@ -13,23 +13,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import signal
 
 from medimg import geometry
 from medimg.errors import TrainingError
+from medimg.inference.isotropic import isotropic
 from medimg.inference.roi import lungs
 from medimg.phantoms.thorax import thorax
 from medimg.study import Source, Volume
 from medimg.volumes import read_volume
 
 Hu = NDArray[np.int16]
-
-VOXEL_MM = 1.0
-"""Spacing of the detector's grid."""
+Mark = tuple[NDArray[np.float64], float]
 
 CROPS, SCANS, LUNA16 = "lidc_nodule_crops", "lung_boxes", "luna16"
 
-SERIES_OF_SCAN = {"LIDC-IDRI-0002": "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068417051974713149104919"}
+SERIES_OF_SCAN = {
+    "LIDC-IDRI-0001": "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192",
+    "LIDC-IDRI-0002": "1.3.6.1.4.1.14519.5.2.1.6279.6001.619372068417051974713149104919",
+}
 """LUNA16's series of the scans that have reader marks."""
 
 EXCLUDED_RADIUS_MM = 6.0
@@ -97,23 +99,6 @@ def draw_phantoms(count: int, seed: int) -> list[Scan]:
     return [_draw_phantom([seed, index]) for index in range(count)]
 
 
-def to_grid(volume: Volume) -> Volume:
-    """The volume on axes that run R, A, S at 1 mm, linear, HU rounded to int16; first voxel's centre kept."""
-    import SimpleITK as sitk
-
-    turned = volume.canonical()
-    image = sitk.GetImageFromArray(np.ascontiguousarray(turned.array.transpose(2, 1, 0), np.float32))
-    spacing = turned.spacing_mm
-    image.SetSpacing(spacing.tolist())
-    size = [int(np.floor((n - 1) * s / VOXEL_MM)) + 1 for n, s in zip(image.GetSize(), spacing, strict=True)]
-    resampled = sitk.Resample(
-        image, size, sitk.Transform(), sitk.sitkLinear, [0.0] * 3, [VOXEL_MM] * 3, np.eye(3).ravel().tolist()
-    )
-    array = np.rint(sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)).astype(np.int16)
-    affine = turned.affine_ras @ np.diag([*(VOXEL_MM / spacing), 1.0])
-    return Volume(np.ascontiguousarray(array), affine, volume.source, volume.modality)
-
-
 def _load_crop(folder: Path, row: dict[str, Any]) -> Crop:
     case = row["case"]
     image = read_volume(folder / f"{case}_ct.nii.gz").canonical()
@@ -128,11 +113,11 @@ def _load_crop(folder: Path, row: dict[str, Any]) -> Crop:
 def _load_scan(path: Path, data: Path, crops: list[Crop]) -> Scan:
     source = read_volume(path)
     name = path.name.removesuffix("_ct.nii.gz")
-    volume = to_grid(source)
+    volume = isotropic(source)
     region = lungs(source)
     if region is None:
         raise TrainingError(f"{path}: no lungs found in it; only chest scans can be background")
-    mask = _on_grid(region.mask, region.affine_ras, volume)
+    mask = region.on_grid(volume)
     found = [nodule for crop in crops if crop.case == name for nodule in _locate(crop, volume.array)]
     nodules = np.array(found, dtype=np.float64).reshape(-1, 4)
     ignore = _excluded_marks(data, name, volume.affine_ras)
@@ -146,23 +131,12 @@ def _draw_phantom(seed: list[int]) -> Scan:
     region = lungs(source)
     if region is None:
         raise TrainingError(f"phantom chest {number}: no lungs found in it")
-    volume = to_grid(source.crop(region.start, region.stop))
+    volume = isotropic(source.crop(region.start, region.stop))
     lps = np.array([nodule.center_lps_mm for nodule in drawn.nodules])
     centres = geometry.to_voxel(volume.affine_ras, geometry.lps_to_ras(lps))
     nodules = np.column_stack([centres, [nodule.diameter_mm for nodule in drawn.nodules]])
-    mask = _on_grid(region.mask, region.affine_ras, volume)
+    mask = region.on_grid(volume)
     return Scan(source.source.path.name, volume.array, volume.affine_ras, mask, nodules, np.empty((0, 4)))
-
-
-def _on_grid(mask: NDArray[np.bool_], affine: geometry.Affine, volume: Volume) -> NDArray[np.bool_]:
-    """A coarse mask (nearest neighbour) on the volume's grid."""
-    matrix = np.linalg.inv(affine) @ volume.affine_ras
-    return np.asarray(
-        ndimage.affine_transform(
-            mask.astype(np.uint8), matrix[:3, :3], matrix[:3, 3], output_shape=volume.shape, order=0
-        )
-        > 0
-    )
 
 
 def _locate(crop: Crop, hu: Hu) -> list[NDArray[np.float64]]:
@@ -177,16 +151,30 @@ def _locate(crop: Crop, hu: Hu) -> list[NDArray[np.float64]]:
     return [np.append(corner + crop.centre, crop.diameter_mm)]
 
 
-def _excluded_marks(data: Path, name: str, affine_ras: geometry.Affine) -> NDArray[np.float64]:
-    """LUNA16's excluded marks (LPS mm) of one scan as [voxel, radius] rows."""
-    table = data / LUNA16 / "annotations_excluded.csv"
-    if name not in SERIES_OF_SCAN or not table.is_file():
-        return np.empty((0, 4))
-    with table.open(encoding="utf-8", newline="") as stream:
+def luna16_marks(data: Path, name: str) -> tuple[list[Mark], list[Mark]]:
+    """LUNA16's nodules of one scan as (centre LPS mm, diameter), and its excluded marks as (centre, radius).
+
+    Empty for a scan that is not in LUNA16.
+    """
+    nodules = [(point, diameter) for point, diameter in _luna16(data, "annotations.csv", name)]
+    excluded = _luna16(data, "annotations_excluded.csv", name)
+    return nodules, [(point, max(diameter / 2, EXCLUDED_RADIUS_MM)) for point, diameter in excluded]
+
+
+def _luna16(data: Path, table: str, name: str) -> list[Mark]:
+    path = data / LUNA16 / table
+    if name not in SERIES_OF_SCAN or not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["seriesuid"] == SERIES_OF_SCAN[name]]
-    lps = np.array([[float(row[f"coord{axis}"]) for axis in "XYZ"] for row in rows])
-    radius = np.array([max(float(row["diameter_mm"]) / 2, EXCLUDED_RADIUS_MM) for row in rows])
-    return np.column_stack([geometry.to_voxel(affine_ras, geometry.lps_to_ras(lps)), radius])
+    return [(np.array([float(row[f"coord{axis}"]) for axis in "XYZ"]), float(row["diameter_mm"])) for row in rows]
+
+
+def _excluded_marks(data: Path, name: str, affine_ras: geometry.Affine) -> NDArray[np.float64]:
+    """LUNA16's excluded marks of one scan as [voxel, radius] rows."""
+    _, marks = luna16_marks(data, name)
+    rows = [[*geometry.to_voxel(affine_ras, geometry.lps_to_ras(point)), radius] for point, radius in marks]
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
 def _apart(ignore: NDArray[np.float64], nodules: NDArray[np.float64]) -> NDArray[np.float64]:

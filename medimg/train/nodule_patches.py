@@ -1,7 +1,6 @@
 """Training patches for the nodule detector, made from few cases: embedded crops, pasted nodules, plain lungs.
 
 Every patch is (S, S, S) HU float32 at 1 mm with a `Truth`. All randomness comes from the generator handed in.
-The recipe is the one measured in shared/reference/models.md; crops on an empty canvas and pasted ground-glass are new.
 """
 
 from __future__ import annotations
@@ -24,8 +23,11 @@ from medimg.train.nodule_canvas import (
     Truth,
     Vector,
     cut,
+    cut_nodules_ignored,
+    mirror_images,
     mirrored,
     outside,
+    pose,
     shifted,
     soft_box,
     turned,
@@ -35,6 +37,18 @@ from medimg.train.nodule_data import Crop, Scan
 
 LUNG_HU = -860.0
 """Parenchyma around a nodule, for pastes that add to it."""
+
+FAINTER = 0.2
+"""Share of reflected crops whose nodule loses a part of its density: few of the real ones are ground-glass."""
+
+PART_SOLID = 0.3
+"""Share of pasted ground-glass nodules with a solid core."""
+
+ATTACHED = 0.5
+"""Share of pasted nodules placed where they touch pleura or a vessel."""
+
+ATTACHED_HU = -300.0
+"""Denser than this within reach: something to be attached to."""
 
 GROUND_GLASS = (0.55, 0.92)
 """Of pasted nodules, drawn in 0..1: below solid, between ground-glass, above solid with a cavity if large enough."""
@@ -101,8 +115,7 @@ def embedded(sources: Sources, rng: Rng) -> Patch:
     crop = sources.crops[int(rng.integers(len(sources.crops)))]
     canvas = background(sources, rng)
     target = rng.uniform(EDGE, SIZE - EDGE, 3)
-    # small nodules keep their size: the network must not learn sizes that no reader marks
-    scale = rng.uniform(0.8, 1.25) if crop.diameter_mm > 7 else rng.uniform(0.95, 1.35)
+    scale = _scale(crop, rng)
     diameter = crop.diameter_mm * scale
     low = target - diameter / 2 - rng.uniform(3, 20, 3)
     high = target + diameter / 2 + rng.uniform(3, 20, 3)
@@ -110,6 +123,31 @@ def embedded(sources: Sources, rng: Rng) -> Patch:
     truth = outside(canvas.truth, low, high)
     truth.nodules.append((target, diameter))
     return Patch(image, truth)
+
+
+def reflected(sources: Sources, rng: Rng) -> Patch:
+    """A real crop, turned and scaled, continued beyond its faces by its mirror images: nodules in all of their own
+    surroundings, pleura and vessels included, with nothing that tells where a crop's middle is."""
+    crop = sources.crops[int(rng.integers(len(sources.crops)))]
+    target = rng.uniform(EDGE, SIZE - EDGE, 3)
+    scale = _scale(crop, rng)
+    matrix = pose(scale, rng)
+    everywhere = window(np.zeros(3), np.full(3, SIZE - 1.0))
+    fainter = rng.random() < FAINTER
+    channels = torch.stack([_floats(crop.hu), _soft_mask(crop)]) if fainter else _floats(crop.hu)[None]
+    content, _ = turned(channels, crop.centre, target, matrix, everywhere, "reflection")
+    image = content[0]
+    if fainter:
+        image = torch.lerp(image, image.clamp_max(LUNG_HU), content[1] * rng.uniform(0.2, 0.7))
+    images = mirror_images(crop.centre, crop.hu.shape, target, matrix)
+    diameter = crop.diameter_mm * scale
+    near = ((images > -diameter / 2) & (images < SIZE + diameter / 2)).all(axis=1)
+    return Patch(image, cut_nodules_ignored(Truth([(centre, diameter) for centre in images[near]])))
+
+
+def _scale(crop: Crop, rng: Rng) -> float:
+    """Small nodules keep their size: the network must not learn sizes that no reader marks."""
+    return float(rng.uniform(0.8, 1.25) if crop.diameter_mm > 7 else rng.uniform(0.95, 1.35))
 
 
 def negative_embedded(sources: Sources, rng: Rng) -> Patch:
@@ -176,34 +214,55 @@ def pasted(sources: Sources, rng: Rng) -> Patch:
 
 def _paste(patch: Patch, sources: Sources, rng: Rng) -> Patch:
     crop = sources.crops[int(rng.integers(len(sources.crops)))]
-    inside = torch.nonzero(patch.image[EDGE:-EDGE:2, EDGE:-EDGE:2, EDGE:-EDGE:2] < -700)
+    diameter = float(np.clip(crop.diameter_mm * rng.uniform(0.4, 1.3), 4.0, 30.0))
+    inside = torch.nonzero(_free_places(patch.image, diameter, attached=rng.random() < ATTACHED))
     if len(inside) == 0:
         return patch
     target = inside[int(rng.integers(len(inside)))].numpy().astype(np.float64) * 2 + EDGE
-    diameter = float(np.clip(crop.diameter_mm * rng.uniform(0.4, 1.3), 4.0, 30.0))
     if any(np.linalg.norm(c - target) < (d + diameter) / 2 for c, d in patch.truth.nodules):
         return patch
     place = window(target - diameter * 0.9 - 3, target + diameter * 0.9 + 3)
     channels = torch.stack([_floats(crop.hu), _soft_mask(crop)])
-    nodule, _ = turned(channels, crop.centre, target, diameter / crop.diameter_mm, rng, place)
+    nodule, _ = turned(channels, crop.centre, target, pose(diameter / crop.diameter_mm, rng), place)
     image = patch.image.clone()
     image[place] = _blended(image[place], nodule[0], nodule[1], diameter, rng)
     return Patch(image, Truth([*patch.truth.nodules, (target, diameter)], list(patch.truth.ignore)))
 
 
+def _free_places(image: Tensor, diameter: float, *, attached: bool) -> Tensor:
+    """Every second voxel of the patch's inner part: whether it is air, and near something dense if `attached`."""
+    sparse = image[EDGE:-EDGE:2, EDGE:-EDGE:2, EDGE:-EDGE:2]
+    free = sparse < -700
+    if not attached:
+        return free
+    reach = max(1, round(diameter / 4))
+    near = sparse[None, None]
+    for axis in range(3):
+        size = [2 * reach + 1 if other == axis else 1 for other in range(3)]
+        near = functional.max_pool3d(near, size, stride=1, padding=[n // 2 for n in size])
+    return free & (near[0, 0] > ATTACHED_HU)
+
+
 def _blended(lung: Tensor, nodule: Tensor, weight: Tensor, diameter: float, rng: Rng) -> Tensor:
     """A nodule over lung where `weight` says: solid, ground-glass, or solid with a cavity."""
     style = rng.random()
-    if style < GROUND_GLASS[0] or style >= GROUND_GLASS[1]:
-        image = torch.maximum(lung, torch.lerp(lung, nodule, weight))
-    else:
-        # ground-glass: vessels beneath stay visible, density rises by a fraction of the nodule's own
+    if GROUND_GLASS[0] <= style < GROUND_GLASS[1]:
+        # vessels beneath stay visible, density rises by a fraction of the nodule's own
         added = weight * (nodule - LUNG_HU).clamp_min(0) * rng.uniform(0.2, 0.55)
         image = torch.maximum(lung, torch.minimum(lung + added, nodule.clamp_min(-300)))
+        if rng.random() < PART_SOLID:
+            image = torch.lerp(image, torch.maximum(image, nodule), _core(weight))
+        return image
+    image = torch.maximum(lung, torch.lerp(lung, nodule, weight))
     if style >= GROUND_GLASS[1] and diameter > MIN_CAVITATED_MM:
-        core = functional.avg_pool3d((weight > 0.99).float()[None, None], 5, 1, 2)[0, 0]
-        image = torch.lerp(image, torch.full_like(image, -900.0), ((core - 0.8) * 5).clamp(0, 1) * 0.9)
+        image = torch.lerp(image, torch.full_like(image, -900.0), _core(weight) * 0.9)
     return image
+
+
+def _core(weight: Tensor) -> Tensor:
+    """The inside of a nodule, two voxels and more from its edge, soft."""
+    inner = functional.avg_pool3d((weight > 0.99).float()[None, None], 5, 1, 2)[0, 0]
+    return ((inner - 0.8) * 5).clamp(0, 1)
 
 
 @lru_cache(maxsize=1024)
@@ -216,7 +275,7 @@ def _soft_mask(crop: Crop) -> Tensor:
 def _overlaid(canvas: Tensor, crop: Crop, target: Vector, scale: float, box: tuple[Vector, Vector], rng: Rng) -> Tensor:
     """`canvas` with the turned crop in the box (low, high), soft at its faces."""
     place = window(*box)
-    content, valid = turned(_floats(crop.hu)[None], crop.centre, target, scale, rng, place)
+    content, valid = turned(_floats(crop.hu)[None], crop.centre, target, pose(scale, rng), place)
     weight = soft_box(*box, rng.uniform(0.5, 4))[place] * valid
     image = canvas.clone()
     image[place] = torch.lerp(image[place], content[0], weight)

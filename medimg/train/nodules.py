@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch.nn import functional
 from medimg.errors import TrainingError
 from medimg.inference.detect import Candidates, cell_to_voxel, peaks
 from medimg.train import nodule_patches as patches
+from medimg.train.folds import patients_of_fold
 from medimg.train.nodule_augment import augmented, normalised
 from medimg.train.nodule_canvas import SIZE, Patch, Rng, Truth, Vector
 from medimg.train.nodule_data import Crop, Scan, draw_phantoms, load_crops, load_scans
@@ -25,6 +26,7 @@ STRIDE = 2
 """Input voxels per cell of the heat map."""
 
 KINDS: dict[str, Callable[[patches.Sources, Rng], Patch]] = {
+    "reflected": patches.reflected,
     "embedded": patches.embedded,
     "negative": patches.negative_embedded,
     "pasted": patches.pasted,
@@ -67,10 +69,10 @@ MULTIPLE = 8
 class NoduleTask:
     """See `medimg.train.task.Task`.
 
-    data: folder laid out as `nodule_data` says. holdout: patients that are in no set at all. validation: how many
-    further crops are kept for validation, drawn by `seed`. validation_scan: the scan whose upper `validation_part`
-    (along the patient) only measures false positives. phantoms: how many analytic chests are drawn. mix: share of
-    each kind of patch.
+    data: folder laid out as `nodule_data` says. holdout: patients that are in no set at all. fold: "k/n": the patients
+    are drawn by `seed` into n folds, and the crops of fold k (from 0) are kept for validation. validation_scan: the
+    scan whose upper `validation_part` (along the patient) only measures false positives. phantoms: how many analytic
+    chests are drawn. mix: share of each kind of patch.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class NoduleTask:
         mix: Mapping[str, float],
         batch_size: int = 8,
         holdout: Iterable[str] = (),
-        validation: int = 14,
+        fold: str = "0/7",
         validation_scan: str = "",
         validation_part: float = 1 / 3,
         phantoms: int = 0,
@@ -94,7 +96,7 @@ class NoduleTask:
         self.shares = shares / shares.sum()
         crops = [crop for crop in load_crops(Path(data)) if crop.case not in set(holdout)]
         scans = [scan for scan in load_scans(Path(data), crops) if scan.name not in set(holdout)]
-        self.train_crops, self.validation_crops = _split(crops, scans, validation, seed)
+        self.train_crops, self.validation_crops = split_patients(crops, {scan.name for scan in scans}, fold, seed)
         self.train_scans, self.validation_slab = _split_scans(scans, validation_scan, validation_part)
         self.slab_fraction = _lung_share(self.validation_slab, scans)
         points = [np.argwhere(scan.lung).astype(np.int32) for scan in self.train_scans]
@@ -212,6 +214,16 @@ def targets(truth: Truth) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
 
 
+def split_patients(crops: list[Crop], background: Set[str], fold: str, seed: int) -> tuple[list[Crop], list[Crop]]:
+    """Training and validation crops, by patient; patients whose whole scan is `background` stay in training.
+
+    Raises TrainingError for a fold that is not "k/n" or leaves either side empty.
+    """
+    free = [crop.case for crop in crops if crop.case not in background]
+    chosen = patients_of_fold(free, fold, seed)
+    return [c for c in crops if c.case not in chosen], [c for c in crops if c.case in chosen]
+
+
 def _candidates(network: nn.Module, hu: Tensor, threshold: float) -> Candidates:
     """Candidates in a volume (I, J, K) of HU at 1 mm."""
     image = normalised(hu)[None, None]
@@ -230,13 +242,6 @@ def _candidates(network: nn.Module, hu: Tensor, threshold: float) -> Candidates:
             sliding_window_inference(image.to(device), window, 1, predict, OVERLAP, mode="gaussian")
         )
     return peaks(torch.sigmoid(output[0, 0]), output[0, 1], STRIDE, threshold)
-
-
-def _split(crops: list[Crop], scans: list[Scan], count: int, seed: int) -> tuple[list[Crop], list[Crop]]:
-    """Training and validation crops, by patient; patients whose whole scan is background stay in training."""
-    free = [crop.case for crop in crops if crop.case not in {scan.name for scan in scans}]
-    chosen = set(np.random.default_rng(seed).permutation(free)[:count].tolist())
-    return [c for c in crops if c.case not in chosen], [c for c in crops if c.case in chosen]
 
 
 def _split_scans(scans: list[Scan], name: str, part: float) -> tuple[list[Scan], Scan]:

@@ -28,7 +28,7 @@ def test_a_folder_becomes_a_datalist_with_folds(tmp_path):
     result = run(tmp_path / "data", "-o", tmp_path / "lists" / "brats.json", "--folds", 3, "--seed", 1)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("BraTS: 6 cases of 6 patients, 0 for testing, 3 folds")
-    document = json.loads((tmp_path / "lists" / "brats.json").read_text())
+    document = json.loads((tmp_path / "lists" / "brats.json").read_text(encoding="utf-8"))
     assert sorted(entry["fold"] for entry in document["training"]) == [0, 0, 1, 1, 2, 2]
     assert document["training"][0]["label"] == "../data/BraTS-GLI-00000-000/x-seg.nii.gz"
     assert document["seed"] == 1

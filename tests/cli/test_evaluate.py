@@ -45,7 +45,7 @@ def tables(tmp_path):
 
 
 def document(folder):
-    return json.loads((folder / "metrics.json").read_text())
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
 def one_line(result) -> str:
@@ -71,7 +71,7 @@ def test_figures_are_printed_and_written(tmp_path, evaluate, tables):
 
 def test_the_page_is_one_file_that_says_what_it_is_not(tmp_path, evaluate, tables):
     evaluate("--task", "classification", "--truth", tables["truth"], "--predictions", tables["good"])
-    page = (tmp_path / "scores" / "metrics.html").read_text()
+    page = (tmp_path / "scores" / "metrics.html").read_text(encoding="utf-8")
     assert "not a medical device" in page.lower()
     assert page.count("data:image/png;base64,") == 3
     assert not re.search(r"(?:src|href)=\"(?!data:)", page)
@@ -96,9 +96,9 @@ def test_two_runs_are_compared(tmp_path, evaluate, tables):
     area = found["metrics"]["roc_auc"]
     assert area["difference"] == pytest.approx(area["value"] - area["other"], abs=2e-6)
     assert 0 < area["ci95"][0] < area["difference"] < area["ci95"][1]
-    rows = list(csv.DictReader((tmp_path / "scores" / "comparison.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "scores" / "comparison.csv").read_text(encoding="utf-8").splitlines()))
     assert next(row for row in rows if row["figure"] == "roc_auc")["this_is"] == "better"
-    assert "comparison" in (tmp_path / "scores" / "metrics.html").read_text()
+    assert "comparison" in (tmp_path / "scores" / "metrics.html").read_text(encoding="utf-8")
 
 
 def test_cases_that_fail_make_exit_code_3_and_are_named(tmp_path, evaluate):

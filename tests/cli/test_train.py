@@ -75,13 +75,13 @@ def test_a_run_can_begin_with_the_weights_of_another(tmp_path, train):
     weights = tmp_path / "run" / "bundle" / "models" / "model.pt"
     start = tmp_path / "start.pt"
     start.write_bytes(weights.read_bytes())
-    first = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    first = json.loads((tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[0])
     shutil.rmtree(tmp_path / "run")
     result = train("--start", str(start))
     assert result.exit_code == 0, result.output
-    again = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    again = json.loads((tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert again["loss"] < 0.1 * first["loss"]
-    record = json.loads((tmp_path / "run" / "bundle" / "docs" / "training.json").read_text())
+    record = json.loads((tmp_path / "run" / "bundle" / "docs" / "training.json").read_text(encoding="utf-8"))
     assert record["start_sha256"] == hashlib.sha256(start.read_bytes()).hexdigest()
 
 
@@ -164,6 +164,17 @@ def test_a_task_without_folds_says_so(train):
     result = train("--fold", "0/5")
     assert result.exit_code == 1
     assert "fold" in result.stderr
+
+
+def test_training_can_go_on_from_the_weights_of_the_bundle(tmp_path, train):
+    config = tmp_path / "pipeline" / "train.yaml"
+    config.write_text(CONFIG.replace("lr: 0.05", "lr: 0.0").replace("steps: 200", "steps: 2") + "start: bundle\n")
+    assert train().exit_code == 0
+    before = torch.load(tmp_path / "pipeline" / "bundle" / "models" / "model.pt", weights_only=True)
+    after = torch.load(tmp_path / "run" / "bundle" / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    record = json.loads((tmp_path / "run" / "bundle" / "docs" / "training.json").read_text(encoding="utf-8"))
+    assert record["start"] == "bundle"
 
 
 def test_a_configuration_that_is_wrong_is_one_line(tmp_path, train):

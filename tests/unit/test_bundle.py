@@ -57,9 +57,12 @@ def monai_bundle_run(pipeline, dataset_dir, output_dir):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def without_flips(pipeline):
-    """The pipeline without test-time mirrors, which MONAI's own runner does not do."""
-    stages = [replace(s, options={**s.options, "flips": False}) if s.name == "infer" else s for s in pipeline.stages]
+NETWORK_ALONE = {"flips": False, "shape_weight": 0, "calibration": [1.0, 0.0], "threshold": 0.3}
+
+
+def network_alone(pipeline):
+    """The pipeline without mirrors, second opinion and calibration, which MONAI's own runner does not do."""
+    stages = [replace(s, options=s.options | NETWORK_ALONE) if s.name == "infer" else s for s in pipeline.stages]
     return replace(pipeline, stages=tuple(stages))
 
 
@@ -94,7 +97,7 @@ def test_monai_finds_the_nodule_that_medimg_finds(tmp_path):
     truth = max(thorax(shape=(8, 8, 8), seed=22).nodules, key=lambda nodule: nodule.diameter_mm)
     crop = thorax(shape=(64, 64, 64), spacing_mm=(1.0, 1.0, 1.0), seed=22, center_lps_mm=truth.center_lps_mm)
     volumes.write_nifti(tmp_path / "crops" / "crop.nii.gz", crop.array, crop.affine_ras)
-    pipeline = without_flips(load_pipeline("lung_nodule"))
+    pipeline = network_alone(load_pipeline("lung_nodule"))
     monai_bundle_run(pipeline, tmp_path / "crops", tmp_path / "monai")
     case = run_chain([(None, tmp_path / "crops")], tmp_path / "ours", pipeline, engine=FP32)
     (theirs,) = (tmp_path / "monai").rglob("*.nii.gz")

@@ -106,7 +106,7 @@ def test_lidc_0001_is_the_nodule_that_luna16_lists(shared_data, tmp_path):
     built = build_datalist(shared_data / "lung" / "LIDC-IDRI-0001", tmp_path)
     (case,) = read_datalist(written(tmp_path, built))
     assert (built.kind, case.patient, case.missing) == ("LIDC-IDRI", "LIDC-IDRI-0001", ())
-    rows = (shared_data / "lung" / "luna16" / "annotations.csv").read_text().splitlines()
+    rows = (shared_data / "lung" / "luna16" / "annotations.csv").read_text(encoding="utf-8").splitlines()
     (listed,) = (row.split(",")[1:] for row in rows if row.startswith(case.id))
     x, y, z, diameter = map(float, listed)
     assert len(case.boxes) == 1

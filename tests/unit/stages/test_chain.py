@@ -119,7 +119,7 @@ def test_a_region_that_cannot_be_seen_is_not_available_wherever_it_would_stand(t
     mr_case(tmp_path / "case")
     (tmp_path / "case" / "case-t1n.nii.gz").unlink()
     run_chain([(None, tmp_path / "case")], tmp_path / "out", pipeline)
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert report["segmentation"]["labels"] == {"1": "oedema / core"}
     assert report["segmentation"]["not_available"] == ["TC"]
     (finding,) = report["findings"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -187,6 +188,14 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
     fit(config(digest="a"), network(), Doubling(3), tmp_path, device=CPU)
     with pytest.raises(TrainingError, match="another configuration"):
         fit(config(digest="b"), network(), Doubling(3), tmp_path, device=CPU)
+
+
+def test_the_learning_rate_is_held_before_it_falls():
+    options = config(steps=100, warmup=10, hold=40, lr=1.0)
+    rates = [learning_rate(options, step) for step in range(101)]
+    assert rates[10:51] == [1.0] * 41
+    assert all(a > b for a, b in pairwise(rates[50:]))
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():

@@ -9,9 +9,9 @@ import torch
 from medimg.errors import TrainingError
 from medimg.files import atomic_path
 from medimg.train import nodule_patches as patches
-from medimg.train.nodule_augment import augmented, normalised
-from medimg.train.nodule_canvas import SIZE, Truth, mirrored, outside, turned, window
-from medimg.train.nodule_data import Crop, Scan, load_crops, to_grid
+from medimg.train.nodule_augment import QUANTUM_HU, _noise, augmented, normalised
+from medimg.train.nodule_canvas import SIZE, Truth, mirrored, outside, pose, turned, window
+from medimg.train.nodule_data import Crop, Scan, load_crops
 from medimg.train.nodules import KINDS, NoduleTask, targets
 from medimg.volumes import write_nifti
 
@@ -71,7 +71,7 @@ def data(tmp_path_factory):
 
 def make_task(data, **options):
     mix = {"embedded": 1, "background": 1, "mined": 1}
-    settings = {"mix": mix, "batch_size": 2, "holdout": ["P3"], "validation": 1, "validation_scan": "B1"} | options
+    settings = {"mix": mix, "batch_size": 2, "holdout": ["P3"], "fold": "0/2", "validation_scan": "B1"} | options
     return NoduleTask(data, 7, **settings)
 
 
@@ -86,7 +86,7 @@ def test_every_kind_of_patch_has_its_size_and_its_nodules_inside(kind, sources):
             assert 3 < diameter < 40
 
 
-@pytest.mark.parametrize("kind", ["embedded", "pasted", "on_canvas"])
+@pytest.mark.parametrize("kind", ["reflected", "embedded", "pasted", "on_canvas"])
 def test_the_truth_points_at_the_nodule(kind, sources):
     for seed in range(8):
         # too small for a cavity, whose centre is air
@@ -122,10 +122,35 @@ def test_a_turned_crop_lands_on_its_target():
     for seed in range(5):
         place = window(np.zeros(3), np.full(3, SIZE))
         channels = torch.from_numpy(crop.hu.astype(np.float32))[None]
-        image, valid = turned(channels, crop.centre, target, 1.2, np.random.default_rng(seed), place)
+        image, valid = turned(channels, crop.centre, target, pose(1.2, np.random.default_rng(seed)), place)
         dense = torch.nonzero(image[0] > -400).float().mean(0).numpy()
         np.testing.assert_allclose(dense, target, atol=0.6)
         assert valid[20, 30, 41] == 1
+
+
+def test_beyond_its_faces_a_reflected_crop_shows_its_nodule_again_and_the_truth_says_where(sources):
+    crop = a_crop(9.0)
+    off_centre = Crop("P1", np.roll(crop.hu, (-12, 5, -8), (0, 1, 2)), crop.mask, np.array([13.0, 30, 17]), 9.0, 5)
+    plain = patches.Sources([off_centre], sources.scans, sources.lung_points, sources.mined)
+    seen = 0
+    for seed in range(12):
+        patch = patches.reflected(plain, np.random.default_rng(seed))
+        dense = patch.image > LUNG + 60
+        for centre, radius in [*((c, d / 2 + 3) for c, d in patch.truth.nodules), *patch.truth.ignore]:
+            near = torch.from_numpy(ball((SIZE,) * 3, centre, radius + 1))
+            dense = dense & ~near
+        assert not dense.any()
+        seen += len(patch.truth.nodules)
+    assert seen > 12
+
+
+def test_attached_nodules_are_pasted_where_something_dense_is_near():
+    image = torch.full((SIZE,) * 3, float(LUNG))
+    image[:, :, 40:] = 40
+    places = torch.nonzero(patches._free_places(image, 8.0, attached=True)) * 2 + patches.EDGE
+    assert len(places) > 0
+    assert (places[:, 2] >= 36).all()
+    assert (places[:, 2] < 40).all()
 
 
 def test_a_box_over_half_a_nodule_makes_it_unknown():
@@ -158,20 +183,10 @@ def test_augmentation_keeps_shape_and_roughly_the_mean():
         assert abs(float(changed.mean()) + 800) < 120
 
 
-def test_resampling_keeps_points_where_they_are():
-    from pathlib import Path
-
-    from medimg import geometry
-    from medimg.study import Source, Volume
-
-    hu = np.full((30, 40, 20), -800, np.int16)
-    hu[ball(hu.shape, (12, 20, 9), 3)] = 400
-    affine = np.array([[0, -0.8, 0, 50], [-0.8, 0, 0, 10], [0, 0, 1.6, -5], [0, 0, 0, 1]], dtype=float)
-    grid = to_grid(Volume(hu, affine, Source(Path("x"), "memory")))
-    assert geometry.axis_codes(grid.affine_ras) == "RAS"
-    np.testing.assert_allclose(grid.spacing_mm, 1)
-    centre = geometry.to_world(grid.affine_ras, np.argwhere(grid.array > -200).mean(0))
-    np.testing.assert_allclose(centre, geometry.to_world(affine, (12, 20, 9)), atol=0.5)
+def test_noise_is_of_the_strength_drawn_and_its_soft_kind_too():
+    strengths = [float(_noise(torch.Size((SIZE,) * 3), np.random.default_rng(seed)).std()) for seed in range(40)]
+    assert min(strengths) == pytest.approx(QUANTUM_HU, rel=0.1)
+    assert 30 < max(strengths) < 80
 
 
 def test_batches_are_a_function_of_seed_and_step(data):
@@ -190,6 +205,12 @@ def test_held_out_patients_are_nowhere_and_validation_patients_not_in_training(d
     assert "P3" not in trained | validated
     assert len(validated) == 1
     assert not trained & validated
+
+
+def test_every_patient_is_validated_in_exactly_one_fold(data):
+    tasks = [make_task(data, holdout=[], fold=f"{number}/3") for number in range(3)]
+    validated = [crop.case for task in tasks for crop in task.validation_crops]
+    assert sorted(validated) == ["P1", "P2", "P3"]
 
 
 def test_the_loss_falls_as_the_output_nears_the_target(data):
@@ -231,6 +252,9 @@ def test_a_folder_of_another_layout_is_refused_in_one_line(tmp_path):
     [
         ({"mix": {"wishes": 1}}, "unknown kinds wishes"),
         ({"validation_scan": "B9"}, "validation_scan 'B9' is not there"),
+        ({"fold": "2/2"}, "fold '2/2': give it as k/n"),
+        ({"fold": "first"}, "fold 'first': give it as k/n"),
+        ({"fold": "3/5"}, "fold 3/5: 2 patients leave training or validation empty"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(data, options, message):
