@@ -65,9 +65,10 @@ def command(
     """
     from medimg import files
     from medimg.inference.device import choose_device
-    from medimg.pipeline import load_pipeline
+    from medimg.pipeline import WEIGHTS, load_pipeline
     from medimg.train.config import read_config
     from medimg.train.fit import fit
+    from medimg.train.network import fresh_network
     from medimg.train.pack import pack
     from medimg.train.parallel import local_device, process_group
 
@@ -82,6 +83,8 @@ def command(
     config = read_config(config_path or pipeline.folder / "train.yaml")
     if fold is not None:
         config = config.with_task(fold=_checked_fold(fold))
+    if start is None and config.start == "bundle":
+        start = pipeline.bundle / WEIGHTS
     files.output_folder(output)
     chosen = choose_device(local_device(device), threads=threads or config.threads)
     with process_group() as group, _listener(config.steps, group.leads) as listen:

@@ -170,11 +170,12 @@ def test_training_can_go_on_from_the_weights_of_the_bundle(tmp_path, train):
     config = tmp_path / "pipeline" / "train.yaml"
     config.write_text(CONFIG.replace("lr: 0.05", "lr: 0.0").replace("steps: 200", "steps: 2") + "start: bundle\n")
     assert train().exit_code == 0
-    before = torch.load(tmp_path / "pipeline" / "bundle" / "models" / "model.pt", weights_only=True)
+    weights = tmp_path / "pipeline" / "bundle" / "models" / "model.pt"
+    before = torch.load(weights, weights_only=True)
     after = torch.load(tmp_path / "run" / "bundle" / "models" / "model.pt", weights_only=True)
     assert all(torch.equal(after[name], value) for name, value in before.items())
     record = json.loads((tmp_path / "run" / "bundle" / "docs" / "training.json").read_text(encoding="utf-8"))
-    assert record["start"] == "bundle"
+    assert record["start_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def test_a_configuration_that_is_wrong_is_one_line(tmp_path, train):
