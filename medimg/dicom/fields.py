@@ -7,6 +7,7 @@ standard's limits (PS3.5 section 6.2) are the writer's business. Missing and unp
 from __future__ import annotations
 
 import functools
+import math
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -67,6 +68,14 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
 def number(dataset: Dataset, keyword: str) -> float | None:
     """The first value of a numeric element; None when missing."""
     return next(iter(numbers(dataset, keyword)), None)
+
+
+def sole_number(dataset: Dataset, keyword: str) -> float | None:
+    """The value of an element that holds one number; None when missing or empty, NaN when it holds anything else."""
+    values = numbers(dataset, keyword)
+    if len(values) == 1:
+        return values[0]
+    return math.nan if values or texts(dataset, keyword) else None
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:

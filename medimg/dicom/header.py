@@ -99,6 +99,7 @@ class Frame:
 
     position: LPS mm of the centre of the first pixel; orientation: LPS cosines of the direction in which columns
     grow, then rows; pixel_spacing: mm between rows, then between columns. None where the header gives none.
+    slope, intercept: of the rescaling; None where the header gives none, NaN where it gives no number.
     padding: inclusive range of stored values that are not part of the scan. problem: why it cannot be used.
     patient: Patient ID, to tell patients apart; it is written nowhere.
     """

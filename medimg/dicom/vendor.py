@@ -17,7 +17,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from medimg.dicom import fields
 from medimg.dicom.header import Frame
 from medimg.dicom.parse import PARSE_ERRORS, read_header, wanted
-from medimg.dicom.voxels import scaling
+from medimg.dicom.voxels import check_rescale, scaling
 from medimg.errors import InputError, Reason
 
 PHILIPS_MR = "Philips MR Imaging DD 001"
@@ -137,8 +137,9 @@ def precise(frames: Sequence[Frame], scale_slopes: Sequence[float | None]) -> tu
     """Frames whose rescaling gives the scanner's floating-point values instead of the display values.
 
     (PV x RS + RI) / (RS x SS) with stored value PV, Rescale Slope RS and Intercept RI, Scale Slope SS (Chenevert).
-    Raises InputError (no_rescale) unless every frame has its Scale Slope.
+    Raises InputError (no_rescale) unless every frame has its Scale Slope, and a public rescaling if others have.
     """
+    check_rescale(frames, "MR")
     known = [slope for slope in scale_slopes if slope]
     if len(known) != len(frames):
         detail = "not every image has the Philips Scale Slope (2005,100E) that --philips-precise needs"

@@ -28,9 +28,8 @@ INT16 = np.iinfo(np.int16)
 def assemble(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[Any], str]:
     """Voxels (I, J, K) on the stack's grid, and their `digest`; int16 where nothing is lost, else float32. CT in HU.
 
-    One slice at a time is held besides the result. Raises InputError as PixelReader.words does, no_rescale for a
-    CT whose unsigned values come without rescaling and for a rescaling that is no number, non_finite_voxels,
-    empty_volume.
+    One slice at a time is held besides the result. Raises InputError as PixelReader.words and check_rescale do,
+    non_finite_voxels, empty_volume.
     """
     frames = stack.frames
     check_rescale(frames, modality)
@@ -85,16 +84,26 @@ def scaling(frame: Frame) -> tuple[float, float]:
 
 
 def check_rescale(frames: tuple[Frame, ...], modality: str) -> None:
-    """Raise InputError no_rescale for a CT without Hounsfield units, and for a rescaling that gives no values."""
-    bare = [frame for frame in frames if frame.intercept is None and not frame.format.signed]
-    if modality == "CT" and bare:
-        detail = f"{bare[0].path.name}: a CT without Rescale Intercept has no Hounsfield units"
-        raise InputError(Reason.NO_RESCALE, detail, [frame.path for frame in bare])
+    """Raise InputError no_rescale for one volume's frames when nobody can say what their values are.
+
+    So for a slope of 0 or what is no number; a CT without intercept, a PET without slope (type 1 in PS3.3 sections
+    C.8.2.1 and C.8.9.4); and a slope or intercept that only some of the frames have.
+    """
     senseless = [frame for frame in frames if scaling(frame)[0] == 0 or not all(map(math.isfinite, scaling(frame)))]
-    if senseless:
-        slope, intercept = scaling(senseless[0])
-        detail = f"{senseless[0].path.name}: Rescale Slope {slope:g} and Intercept {intercept:g} give no values"
-        raise InputError(Reason.NO_RESCALE, detail, [frame.path for frame in senseless])
+    _refuse(senseless, "Rescale Slope or Intercept is no number, or the slope is 0")
+    slopeless = [frame for frame in frames if frame.slope is None]
+    bare = [frame for frame in frames if frame.intercept is None]
+    _refuse(bare if modality == "CT" else [], "a CT without Rescale Intercept has no Hounsfield units")
+    _refuse(slopeless if modality == "PT" else [], "a PET without Rescale Slope has no activity")
+    _refuse(slopeless if len(slopeless) < len(frames) else [], "no Rescale Slope, which other slices have")
+    _refuse(bare if len(bare) < len(frames) else [], "no Rescale Intercept, which other slices have")
+
+
+def _refuse(frames: Sequence[Frame], why: str) -> None:
+    """Raise InputError no_rescale for the frames, unless there are none."""
+    if frames:
+        paths = list(dict.fromkeys(frame.path for frame in frames))
+        raise InputError(Reason.NO_RESCALE, f"{paths[0].name}: {why}", paths)
 
 
 def _check_values(extremes: Sequence[Any], frames: tuple[Frame, ...]) -> None:

@@ -106,7 +106,8 @@ def no_rescale(scan: Phantom, how: tuple[str, Any]) -> Expected:
     """No rescaling: stored values are the values."""
     modality, edit = how
     scan.slices(line(6), modality=modality, edit=edit)
-    return volumes(6)
+    # a CT must say where 0 HU is, whatever the sign of its words; an MR has no unit to say
+    return rejected(Reason.NO_RESCALE, guess=True) if modality == "CT" else volumes(6)
 
 
 NO_UNITS = {

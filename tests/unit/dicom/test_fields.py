@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -48,3 +50,21 @@ def test_text_becomes_one_line_in_its_own_character_set():
     dataset = dataset_with("SeriesDescription", "胸部 CT".encode("gb18030"), "LO")
     dataset.SpecificCharacterSet = "GB18030"
     assert fields.human(dataset, "SeriesDescription") == "胸部 CT"
+
+
+@pytest.mark.parametrize(
+    ("raw", "vr", "value"),
+    [
+        (b"-1024 ", "DS", -1024),
+        (b"", "DS", None),
+        (b"  \0 ", "DS", None),
+        (b"0.5x", "DS", math.nan),
+        (b"0.5\\2.0 ", "DS", math.nan),
+        (bytes(8), "FD", 0),
+        (b"\1\2\3", "FD", math.nan),
+    ],
+)
+def test_a_sole_number_tells_what_is_unreadable_from_what_is_missing(raw, vr, value):
+    found = fields.sole_number(dataset_with("RescaleSlope", raw, vr), "RescaleSlope")
+    assert found is None if value is None else found == pytest.approx(value, nan_ok=True)
+    assert fields.sole_number(Dataset(), "RescaleSlope") is None
