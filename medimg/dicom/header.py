@@ -219,13 +219,27 @@ def fixed_length(values: tuple[float, ...], count: int) -> tuple[float, ...] | N
 
 
 def padding_range(dataset: Dataset) -> tuple[int, int] | None:
-    """Pixel Padding Value and Range Limit as an inclusive range, as written (PS3.3 section C.7.5.1.1.2)."""
+    """Pixel Padding Value and Range Limit as an inclusive range (PS3.3 section C.7.5.1.1.2), of the pixels' sign.
+
+    Both are 16-bit words of that sign, which an implicit value representation does not show and writers get wrong:
+    -2000 may stand there as 63536, and the other way round.
+    """
     value = fields.integer(dataset, "PixelPaddingValue")
     if value is None:
         return None
     limit = fields.integer(dataset, "PixelPaddingRangeLimit")
-    other = value if limit is None else limit
-    return (min(value, other), max(value, other))
+    signed = fields.integer(dataset, "PixelRepresentation") == 1
+    ends = [_as_word(end, signed) for end in (value, value if limit is None else limit)]
+    return (min(ends), max(ends))
+
+
+def _as_word(value: int, signed: bool) -> int:
+    """The value of the same 16 bits under the sign given; one that takes more bits stays as it is."""
+    if signed and 1 << 15 <= value < 1 << 16:
+        return value - (1 << 16)
+    if not signed and -(1 << 15) <= value < 0:
+        return value + (1 << 16)
+    return value
 
 
 def marks_of(dataset: Dataset) -> dict[str, Any]:

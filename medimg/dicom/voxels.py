@@ -1,4 +1,4 @@
-"""From placed frames to one voxel array: per-slice rescaling, padding to air, int16 only where nothing is lost."""
+"""From placed frames to one voxel array: per-slice rescaling, padding to air, whole numbers kept exactly."""
 
 from __future__ import annotations
 
@@ -16,24 +16,32 @@ from medimg.dicom.header import Frame
 from medimg.dicom.place import Stack
 from medimg.errors import InputError, Reason
 
+WHOLE_NUMBERS: tuple[tuple[type[Any], float, float], ...] = (
+    (np.int16, -(2.0**15), 2.0**15 - 1),
+    (np.float32, -(2.0**24), 2.0**24),
+    (np.int32, -(2.0**31), 2.0**31 - 1),
+    (np.float64, -(2.0**53), 2.0**53),
+)
+"""Types for whole numbers, each with the range in which it holds every one of them; the first that fits is taken."""
+
 AIR_HU = -1000
 """Air, by the definition of the Hounsfield scale; what padding outside the scanned circle becomes."""
 
 TISSUE_HU = (-1000.0, 3071.0)
 """Range of the 12-bit CT scale above air. Padding values inside it are left: they may be real tissue."""
 
-INT16 = np.iinfo(np.int16)
-
 
 def assemble(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[Any], str]:
-    """Voxels (I, J, K) on the stack's grid, and their `digest`; int16 where nothing is lost, else float32. CT in HU.
+    """Voxels (I, J, K) on the stack's grid, and their `digest`. CT in HU.
 
+    Whole numbers are kept exactly, in the first of WHOLE_NUMBERS that holds them; other values are float32.
     One slice at a time is held besides the result. Raises InputError as PixelReader.words and check_rescale do,
     non_finite_voxels, empty_volume.
     """
     frames = stack.frames
     check_rescale(frames, modality)
-    dtype = np.int16 if all(_is_integral(frame) for frame in frames) else np.float32
+    whole = all(_is_integral(frame) for frame in frames)
+    dtype = np.int16 if whole else np.float32
     reader.expect(frames)
     slices: NDArray[Any] = np.empty((len(frames), frames[0].rows, frames[0].columns), dtype)
     ends: list[Any] = []
@@ -47,8 +55,8 @@ def assemble(stack: Stack, modality: str, reader: PixelReader) -> tuple[NDArray[
             if padded is not None:
                 stored = stored.copy()
                 stored[padded] = 0
-            if slices.dtype == np.int16 and not _fits_int16(stored, frame):
-                slices = slices.astype(np.float32)
+            if whole and (wider := _wider(slices.dtype, stored, frame)):
+                slices = slices.astype(wider)
                 hashed = _started(stack, slices.dtype)
                 beside.submit(hashed.update, slices[:k].data)
             _rescale(stored[::-1], frame, slices[k])
@@ -83,7 +91,7 @@ def scaling(frame: Frame) -> tuple[float, float]:
     return (1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0)
 
 
-def check_rescale(frames: tuple[Frame, ...], modality: str) -> None:
+def check_rescale(frames: Sequence[Frame], modality: str) -> None:
     """Raise InputError no_rescale for one volume's frames when nobody can say what their values are.
 
     So for a slope of 0 or what is no number; a CT without intercept, a PET without slope (type 1 in PS3.3 sections
@@ -118,45 +126,60 @@ def _check_values(extremes: Sequence[Any], frames: tuple[Frame, ...]) -> None:
 
 def _is_integral(frame: Frame) -> bool:
     slope, intercept = scaling(frame)
-    return slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) <= INT16.max
+    return slope.is_integer() and intercept.is_integer() and abs(slope) <= 1 << 15 and abs(intercept) <= 1 << 32
 
 
-def _fits_int16(stored: NDArray[Any], frame: Frame) -> bool:
+def _wider(dtype: np.dtype[Any], stored: NDArray[Any], frame: Frame) -> type[Any] | None:
+    """The first type that holds these and all values so far, which are whole numbers of `dtype`; None for that one."""
     slope, intercept = scaling(frame)
     ends = [int(stored.min()) * slope + intercept, int(stored.max()) * slope + intercept]
-    return min(ends) >= INT16.min and max(ends) <= INT16.max
+    known = [kind for kind, _low, _high in WHOLE_NUMBERS].index(dtype.type)
+    fitting = (kind for kind, low, high in WHOLE_NUMBERS[known:] if low <= min(ends) and max(ends) <= high)
+    found = next(fitting)
+    return None if found is dtype.type else found
 
 
 def _rescale(stored: NDArray[Any], frame: Frame, out: NDArray[Any]) -> None:
-    """out = stored * slope + intercept; in int16 arithmetic wraps, which is exact because the result fits."""
+    """out = stored * slope + intercept, rounded once; int16 wraps, which is exact because the result fits."""
     slope, intercept = scaling(frame)
     if out.dtype == np.int16:
         wrapped = stored.astype(np.int16, copy=False)
         if slope != 1.0:
-            wrapped = wrapped * np.int16(slope)
-        np.add(wrapped, np.int16(intercept), out=out)
+            wrapped = wrapped * _wrapped(slope)
+        np.add(wrapped, _wrapped(intercept), out=out)
         return
-    np.multiply(stored, np.float32(slope), out=out, dtype=np.float32, casting="unsafe")
-    out += np.float32(intercept)
+    values = np.multiply(stored, slope, dtype=np.float64)
+    values += intercept
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and told of
+        out[...] = values
+
+
+def _wrapped(value: float) -> np.int16:
+    """The last 16 bits of a whole number."""
+    wrapped: np.int16 = np.int64(value).astype(np.int16)
+    return wrapped
 
 
 def _padding(words: NDArray[Any], stored: NDArray[Any], frame: Frame) -> NDArray[np.bool_] | None:
-    """Mask (rows, columns) of padding that lies outside the CT scale; None when there is none.
+    """Mask (rows, columns) of padding whose values lie outside the CT scale; None when there is none.
 
-    Padding is compared as stored value and as raw word: writers put 63536 for -2000 and pad beyond the stored bits.
+    Padding is looked for among the raw words, which may be beyond the stored bits, a range among stored values too.
     """
     if frame.padding is None:
         return None
     low, high = frame.padding
-    bits = words.dtype.itemsize * 8
-    mask = (words == low % (1 << bits)) if low == high else None
-    if mask is None:
-        mask = (stored >= low) & (stored <= high)
-    if not mask.any():
-        return None
+    typed = words.view(stored.dtype)
+    if low == high:
+        mask = words == low % (1 << words.dtype.itemsize * 8)
+        one = np.unravel_index(mask.argmax(), mask.shape)
+        return mask if mask[one] and _beyond_tissue(stored[one], typed[one], frame) else None
+    mask = ((stored >= low) & (stored <= high)) | ((typed >= low) & (typed <= high))
+    mask[mask] = _beyond_tissue(stored[mask], typed[mask], frame)
+    return mask if mask.any() else None
+
+
+def _beyond_tissue(stored: Any, typed: Any, frame: Frame) -> Any:
+    """Whether, and element by element where they are arrays, one of the two gives a value outside TISSUE_HU."""
     slope, intercept = scaling(frame)
-    value = float(stored[mask][0]) * slope + intercept
-    typed = words.view(stored.dtype) if words.dtype.itemsize == stored.dtype.itemsize else words
-    raw = float(typed[mask][0]) * slope + intercept
-    outside = not TISSUE_HU[0] <= value <= TISSUE_HU[1] or not TISSUE_HU[0] <= raw <= TISSUE_HU[1]
-    return mask if outside else None
+    values = np.stack([stored, typed]) * np.float64(slope) + intercept
+    return ((values < TISSUE_HU[0]) | (values > TISSUE_HU[1])).any(axis=0)
