@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset, read_partial, read_preamble
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -24,7 +23,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from medimg.dicom import fields
+from medimg.dicom import bounds, fields
 from medimg.dicom.archive import open_file
 from medimg.dicom.scan import FIRST_BYTES, PIXEL_TAGS, scan
 from medimg.errors import InputError, Reason
@@ -37,15 +36,6 @@ HEAD_BYTES = 1024
 
 MAX_INFLATED_BYTES = 1 << 29
 """What one deflated file may become: 512 MiB, a 1000-frame 512 x 512 CT; deflate can expand a thousandfold."""
-
-MAX_HEADER_BYTES = 1 << 27
-"""What may be read of one header: 128 MiB, far above any scan's; a hostile one never ends."""
-
-MAX_ELEMENTS = 1 << 14
-"""Elements of one header, those in sequences aside: images have a few hundred, a hostile file one in every 8 bytes."""
-
-MAX_HEADER_READS = 1 << 22
-"""Reads for one header, sequences included: about two an element, forty elements a frame, 50,000 frames."""
 
 MAX_FIRST_LENGTH = 128
 """A stream without preamble begins with a short element of group 0002 or 0008; longer ones are chance."""
@@ -115,26 +105,6 @@ def wanted(tags: Iterable[int]) -> Tags:
     return {int(tag): BaseTag(tag) for tag in sorted({fields.tag_of("SpecificCharacterSet"), *tags})}
 
 
-class _HeaderFile:
-    """A stream read no further than MAX_HEADER_BYTES and MAX_HEADER_READS, whatever the file claims."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._left = MAX_HEADER_BYTES
-        self._reads = MAX_HEADER_READS
-
-    def read(self, size: int = -1, /) -> bytes:
-        self._reads -= 1
-        if size > self._left or self._reads < 0:
-            raise ValueError("a header without end")
-        data = self._stream.read(size)
-        self._left -= len(data)
-        return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence pydicom's warnings about values that break the standard; medimg judges them itself."""
@@ -167,8 +137,11 @@ def read_header(path: Path, tags: Tags) -> Header:
         if not looks_like_dicom(head):
             raise InputError(Reason.NOT_DICOM, f"{path} is not a DICOM file", [path])
         if is_deflated(head[:HEAD_BYTES]):
-            return _deflated_header(path, stream, tags)
-        return _scanned_header(head, stream, tags) or _parsed_header(stream, tags)
+            header = _deflated_header(path, stream, tags)
+        else:
+            header = _scanned_header(head, stream, tags) or _parsed_header(stream, tags)
+        bounds.check_items(header.dataset)
+        return header
 
 
 def open_content(path: Path, deflated: bool) -> BinaryIO:
@@ -220,34 +193,14 @@ def _scanned_header(head: bytes, stream: BinaryIO, tags: Tags) -> Header | None:
 
 
 def _parsed_header(stream: BinaryIO, tags: Tags) -> Header:
-    limited = cast(BinaryIO, _HeaderFile(stream))
-    _step_over_first_groups(limited)
-    limited.seek(0)
-    dataset = read_partial(limited, _until(lambda tag: tag in PIXEL_TAGS), force=True, specific_tags=list(tags))
+    within = bounds.limited(stream)
+    bounds.step_over_first_groups(within)
+    within.seek(0)
+    dataset = read_partial(within, bounds.until(lambda tag: tag in PIXEL_TAGS), force=True, specific_tags=list(tags))
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or _encoding_as_syntax(dataset)
     start = stream.tell()
     block = _pixel_block(stream.read(12), start, stream, syntax, deflated=False)
     return Header(dataset, syntax, block, has_meta=bool(dataset.file_meta))
-
-
-def _until(at: Callable[[BaseTag], bool]) -> Callable[[BaseTag, str | None, int], bool]:
-    """pydicom's stop_when for the first element of which `at` is true. Raises ValueError after MAX_ELEMENTS others."""
-    count = itertools.count(1)
-
-    def stop(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        if next(count) > MAX_ELEMENTS:
-            raise ValueError("a header without end")
-        return at(tag)
-
-    return stop
-
-
-def _step_over_first_groups(stream: BinaryIO) -> None:
-    """Go to the data set behind file meta and command elements, which pydicom would read however many there are."""
-    stream.seek(0)
-    read_preamble(stream, force=True)
-    read_dataset(stream, False, True, stop_when=_until(lambda tag: tag.group != 2))
-    read_dataset(stream, True, True, stop_when=_until(lambda tag: tag.group != 0))
 
 
 def _encoding_as_syntax(dataset: Dataset) -> str:
@@ -262,7 +215,7 @@ def _inflated(path: Path, stream: BinaryIO) -> io.BytesIO:
     if path.stat().st_size > MAX_INFLATED_BYTES:
         raise InputError(Reason.TOO_LARGE, f"{path}: a deflated file larger than any scan; not read", [path])
     stream.seek(PREAMBLE_BYTES + 4)
-    read_dataset(stream, False, True, stop_when=_until(lambda tag: tag.group != 2))
+    read_dataset(stream, False, True, stop_when=bounds.until(lambda tag: tag.group != 2))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     data = inflater.decompress(stream.read(), MAX_INFLATED_BYTES)
     if inflater.unconsumed_tail:
@@ -273,9 +226,9 @@ def _inflated(path: Path, stream: BinaryIO) -> io.BytesIO:
 
 def _deflated_header(path: Path, stream: BinaryIO, tags: Tags) -> Header:
     content = _inflated(path, stream)
-    limited = cast(BinaryIO, _HeaderFile(content))
-    at_pixels = _until(lambda tag: tag >= FIRST_PIXEL_TAG)
-    dataset = read_dataset(limited, False, True, stop_when=at_pixels, specific_tags=list(tags))
+    within = bounds.limited(content)
+    at_pixels = bounds.until(lambda tag: tag >= FIRST_PIXEL_TAG)
+    dataset = read_dataset(within, False, True, stop_when=at_pixels, specific_tags=list(tags))
     syntax, start = str(DeflatedExplicitVRLittleEndian), content.tell()
     block = _pixel_block(content.read(12), start, content, syntax, deflated=True)
     return Header(dataset, syntax, block, has_meta=True)

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from medimg.dicom import parse
+from medimg.dicom import bounds, parse
 from medimg.dicom.fields import tag_of
 from medimg.errors import InputError, Reason
 
@@ -48,8 +48,20 @@ class Counted(io.BytesIO):
 def test_a_header_without_end_is_refused_after_a_bounded_number_of_elements(monkeypatch, tmp_path, start, filling):
     stream = Counted(start + filling * (SIZE // len(filling)))
     monkeypatch.setattr(parse, "open_file", lambda _path: stream)
-    monkeypatch.setattr(parse, "MAX_HEADER_READS", 3 * parse.MAX_ELEMENTS)
+    monkeypatch.setattr(bounds, "MAX_HEADER_READS", 3 * bounds.MAX_ELEMENTS)
     with pytest.raises(InputError) as caught:
         parse.read_header(tmp_path / "endless", TAGS)
     assert caught.value.reason is Reason.UNREADABLE
-    assert stream.reads < 3 * parse.MAX_ELEMENTS + 10
+    assert stream.reads < 3 * bounds.MAX_ELEMENTS + 10
+
+
+@pytest.mark.parametrize("mebibytes", [3, 5])
+def test_a_sequence_of_more_items_than_any_scan_has_is_refused_before_it_is_taken_apart(tmp_path, mebibytes):
+    """Short enough for the walk over the bytes, and so long that pydicom reads it."""
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * (mebibytes << 17)
+    sequence = struct.pack("<HH2sHI", 0x5200, 0x9230, b"SQ", 0, len(items)) + items
+    path = tmp_path / "items"
+    path.write_bytes(PREFIX + META + sequence)
+    with pytest.raises(InputError) as caught:
+        parse.read_header(path, TAGS)
+    assert caught.value.reason is Reason.UNREADABLE
