@@ -137,11 +137,8 @@ def read_header(path: Path, tags: Tags) -> Header:
         if not looks_like_dicom(head):
             raise InputError(Reason.NOT_DICOM, f"{path} is not a DICOM file", [path])
         if is_deflated(head[:HEAD_BYTES]):
-            header = _deflated_header(path, stream, tags)
-        else:
-            header = _scanned_header(head, stream, tags) or _parsed_header(stream, tags)
-        bounds.check_items(header.dataset)
-        return header
+            return _deflated_header(path, stream, tags)
+        return _scanned_header(head, stream, tags) or _parsed_header(stream, tags)
 
 
 def open_content(path: Path, deflated: bool) -> BinaryIO:
@@ -197,6 +194,7 @@ def _parsed_header(stream: BinaryIO, tags: Tags) -> Header:
     bounds.step_over_first_groups(within)
     within.seek(0)
     dataset = read_partial(within, bounds.until(lambda tag: tag in PIXEL_TAGS), force=True, specific_tags=list(tags))
+    bounds.check_items(dataset)
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or _encoding_as_syntax(dataset)
     start = stream.tell()
     block = _pixel_block(stream.read(12), start, stream, syntax, deflated=False)
@@ -229,6 +227,7 @@ def _deflated_header(path: Path, stream: BinaryIO, tags: Tags) -> Header:
     within = bounds.limited(content)
     at_pixels = bounds.until(lambda tag: tag >= FIRST_PIXEL_TAG)
     dataset = read_dataset(within, False, True, stop_when=at_pixels, specific_tags=list(tags))
+    bounds.check_items(dataset)
     syntax, start = str(DeflatedExplicitVRLittleEndian), content.tell()
     block = _pixel_block(content.read(12), start, content, syntax, deflated=True)
     return Header(dataset, syntax, block, has_meta=True)

@@ -26,6 +26,9 @@ FIRST_BYTES = 1 << 14
 MAX_BYTES = 1 << 22
 """Longer headers are left to pydicom, which does not hold what it skips."""
 
+MAX_VALUE = 1 << 21
+"""Wanted elements longer than this, those of undefined length among them, are left to pydicom and to `bounds`."""
+
 META_START = 132
 """Where the file meta group begins: after the preamble and "DICM" (PS3.10 section 7.1)."""
 
@@ -159,7 +162,7 @@ class _Walk:
 
     def _raw(self, tag: BaseTag, vr: str | None, start: int, length: int) -> RawDataElement:
         """The element as pydicom holds it unread."""
-        if length == UNDEFINED or not self.reach(start + length):
+        if length > MAX_VALUE or not self.reach(start + length):
             raise Unusual
         if int(tag) == CHARACTER_SET:
             self._check_character_set(vr, start, length)
