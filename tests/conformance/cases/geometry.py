@@ -289,7 +289,11 @@ def one_slice_of_another_size(scan: Phantom, which: int) -> Expected:
     scan.slices([line(8)[which]])
     scan.columns -= 1
     lone = [Reason.SINGLE_SLICE]
-    return rejected(Reason.MISSING_SLICES, excluded=lone) if which < 7 else volumes(7, excluded=lone)
+    return (
+        rejected(Reason.MISSING_SLICES, excluded=lone)
+        if which < 7
+        else volumes(7, rejected=(Reason.SINGLE_SLICE,), excluded=lone)
+    )
 
 
 def scaled(scan: Phantom, factor: float) -> tuple[float, float]:
@@ -304,7 +308,11 @@ def one_slice_of_another_pixel_spacing(scan: Phantom, which: int) -> Expected:
     scan.slices(others)
     scan.slices([line(8)[which]], spacing=scaled(scan, 1.1))
     lone = [Reason.SINGLE_SLICE]
-    return rejected(Reason.MISSING_SLICES, excluded=lone) if which < 7 else volumes(7, excluded=lone)
+    return (
+        rejected(Reason.MISSING_SLICES, excluded=lone)
+        if which < 7
+        else volumes(7, rejected=(Reason.SINGLE_SLICE,), excluded=lone)
+    )
 
 
 @cases.case
@@ -320,4 +328,4 @@ def two_patients_in_one_series(scan: Phantom) -> Expected:
     """Two patients under one study and series UID, one above the other: a careless anonymiser's work."""
     scan.slices(line(4))
     scan.slices(line(4, start=(-9, -4, -8)), edit=put(PatientID="somebody else"), add=100)
-    return volumes(4, Truth(4, add=100))
+    return volumes(4, Truth(4, add=100), rejected=(Reason.MIXED_PATIENTS,))
