@@ -55,6 +55,7 @@ class Reason(str, Enum):
     DUPLICATE_POSITION = "duplicate_position"
     UNEVEN_SPACING = "uneven_spacing"
     MIXED_ORIENTATION = "mixed_orientation"
+    MIXED_PATIENTS = "mixed_patients"
     UNSUPPORTED_KIND = "unsupported_kind"
     NO_RESCALE = "no_rescale"
     # one volume, whatever it came from

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
 
 from medimg.dicom import fields
 from medimg.dicom.archive import is_archive, is_within, members, open_file
@@ -80,6 +89,19 @@ TRACER_KEYWORDS = (
 
 TRACER_SEQUENCE = "RadiopharmaceuticalInformationSequence"
 
+PET_ONLY = frozenset((*PET_KEYWORDS, TRACER_SEQUENCE))
+"""Headers that series of other modalities do without; a patient's weight is nobody's business there."""
+
+MODALITY_OF: dict[str, str] = {
+    CTImageStorage: "CT",
+    EnhancedCTImageStorage: "CT",
+    MRImageStorage: "MR",
+    EnhancedMRImageStorage: "MR",
+    PositronEmissionTomographyImageStorage: "PT",
+    EnhancedPETImageStorage: "PT",
+}
+"""SOP class -> modality, for files that leave Modality out."""
+
 HEADER_KEYWORDS = (
     *FRAME_KEYWORDS,
     *VALUE_MARKS,
@@ -116,7 +138,8 @@ class Skipped:
 class SeriesHeaders:
     """One series as its headers describe it. `headers`: acquisition keyword -> value, from its first file.
 
-    root: the folder that was searched, so that searching it again finds the whole series.
+    root: the folder that was searched, so that searching it again finds the whole series. modalities: how many of
+    its files are of each; `modality` is the commonest.
     """
 
     root: Path
@@ -127,6 +150,7 @@ class SeriesHeaders:
     number: int | None
     headers: dict[str, Any] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
+    modalities: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -165,7 +189,7 @@ def discover(root: Path, progress: Progress = silent) -> Discovery:
     archives = _read_headers(list(_regular_files(root, found.skipped)), found, by_uid, progress)
     while archives:
         archives = _read_headers(_members_of(archives, found.skipped), found, by_uid, progress)
-    found.series = list(by_uid.values())
+    found.series = [_of_its_modality(series) for series in by_uid.values()]
     return found
 
 
@@ -296,20 +320,33 @@ def _add(path: Path, header: Header, root: Path, by_uid: dict[tuple[str, str], S
     key = (fields.text(dataset, "StudyInstanceUID"), series_uid)
     if key not in by_uid:
         by_uid[key] = _series(dataset, root, *key)
+    by_uid[key].modalities[_modality(dataset)] += 1
     by_uid[key].frames.extend(frames_of(path, header))
 
 
+def _modality(dataset: Dataset) -> str:
+    """As the file says, else as the kind of object it is tells."""
+    return fields.text(dataset, "Modality") or MODALITY_OF.get(fields.text(dataset, "SOPClassUID"), "")
+
+
+def _of_its_modality(series: SeriesHeaders) -> SeriesHeaders:
+    """With the modality that most of its files name: one odd file, the first or another, decides nothing."""
+    named = Counter({name: count for name, count in series.modalities.items() if name})
+    series.modality = named.most_common(1)[0][0] if named else ""
+    if series.modality != "PT":
+        series.headers = {name: value for name, value in series.headers.items() if name not in PET_ONLY}
+    return series
+
+
 def _series(dataset: Dataset, root: Path, study_uid: str, series_uid: str) -> SeriesHeaders:
-    modality = fields.text(dataset, "Modality")
-    headers: dict[str, Any] = _said(dataset, ACQUISITION_KEYWORDS)
-    if modality == "PT":
-        tracers = [_said(item, TRACER_KEYWORDS) for item in fields.items(dataset, TRACER_SEQUENCE)]
-        headers |= _said(dataset, PET_KEYWORDS) | ({TRACER_SEQUENCE: tracers} if tracers else {})
+    tracers = [_said(item, TRACER_KEYWORDS) for item in fields.items(dataset, TRACER_SEQUENCE)]
+    headers: dict[str, Any] = _said(dataset, (*ACQUISITION_KEYWORDS, *PET_KEYWORDS))
+    headers |= {TRACER_SEQUENCE: tracers} if tracers else {}
     return SeriesHeaders(
         root=root,
         study_uid=study_uid,
         series_uid=series_uid,
-        modality=modality,
+        modality=_modality(dataset),
         description=fields.human(dataset, "SeriesDescription"),
         number=fields.integer(dataset, "SeriesNumber"),
         headers=headers,

@@ -39,6 +39,9 @@ ENHANCED_MARKS = {
 ENHANCED_WORDS = {"ComplexImageComponent": "MRImageFrameTypeSequence", "StackID": "FrameContentSequence"}
 """Marks that are words -> the functional group they stand in."""
 
+UNIT_KEYWORDS = ("RescaleType", "Units")
+"""What the rescaled values are: one volume has one of each (PS3.3 sections C.11.1.1.2 and C.8.9.1.1.3)."""
+
 FRAME_TYPE_SEQUENCES = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence")
 """Where enhanced images keep the type of one frame (PS3.3 sections C.8.15.3.1, C.8.13.5.1, C.8.22.5.1)."""
 
@@ -81,9 +84,14 @@ def _classic(path: Path, header: Header) -> Frame:
         intercept=fields.number(dataset, "RescaleIntercept"),
         padding=padding_range(dataset),
         image_type=image_type,
-        marks=marks_of(dataset),
+        marks={**marks_of(dataset), **_units(dataset)},
         problem=kind_problem(header, image_type),
     )
+
+
+def _units(dataset: Dataset) -> dict[str, str]:
+    values = {keyword: fields.human(dataset, keyword) for keyword in UNIT_KEYWORDS}
+    return {keyword: value for keyword, value in values.items() if value}
 
 
 def _problem(frame: Frame, count: int) -> Reason | None:
@@ -108,7 +116,13 @@ def _enhanced(whole: Frame, number: int, count: int, group: Dataset, shared: Dat
         slope=fields.number(transformation, "RescaleSlope"),
         intercept=fields.number(transformation, "RescaleIntercept"),
         image_type=image_type,
-        marks={**whole.marks, **_enhanced_marks(macro), "ImageType": image_type, "InstanceNumber": float(number)},
+        marks={
+            **whole.marks,
+            **_units(transformation),
+            **_enhanced_marks(macro),
+            "ImageType": image_type,
+            "InstanceNumber": float(number),
+        },
     )
     localizer = Reason.LOCALIZER if "LOCALIZER" in image_type else None
     return replace(frame, problem=localizer or _problem(frame, count))

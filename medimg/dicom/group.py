@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.dicom.contrast import CONTRAST_MARKS, contrasts, in_sequence, rank
+from medimg.dicom.extent import with_lost_ends
 from medimg.dicom.header import ORDER_MARKS, VALUE_MARKS, Frame
+from medimg.dicom.part import Part
 from medimg.dicom.place import SAME_POSITION_MM, along_normal, axes, is_even, places, positions
+from medimg.errors import InputError, Reason
 
 ORIENTATION_TOLERANCE = 2.1e-4
 """Largest difference of a direction cosine within one group: two images that each jitter by 1e-4."""
@@ -44,30 +48,24 @@ INTERLEAVED_MARKS = (
 )
 """Marks that show two scans when their values take turns along the normal; others vary slice by slice in one scan."""
 
+TIMES_OF_DAY = ("AcquisitionTime", "ContentTime")
+"""Order marks that have no date."""
+
+HALF_A_DAY = 120000.0
+"""As HHMMSS; no scan is as long."""
+
 Identical = Callable[[Frame, Frame], bool]
 """Whether two frames hold the same pixel values."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Frames of one candidate volume.
-
-    split: header -> value that tells it from the series' other parts. copies: frames left out because another
-    frame of the same place has the same pixels.
-    """
-
-    frames: list[Frame]
-    split: dict[str, Any] = field(default_factory=dict)
-    copies: list[Frame] = field(default_factory=list)
 
 
 def parts_of(frames: Sequence[Frame], identical: Identical) -> list[Part]:
     """Split the sound frames of one series into candidate volumes; every frame is in one part, or a copy of one."""
     result: list[Part] = []
     for group in _same_grid(_completed(frames)):
-        for part in _told_apart(Part(group)):
-            for single in _without_repeats(part, identical):
-                result.extend(_runs(single))
+        apart = [part for stack in _stacks(group) for part in _told_apart(stack)]
+        singles = [single for part in apart for single in _without_repeats(part, identical)]
+        pure = [piece for single in singles for piece in _of_one_contrast(single)]
+        result += with_lost_ends([run for piece in pure for run in _runs(piece)])
     return result
 
 
@@ -112,6 +110,14 @@ def _fits(first: Frame, other: Frame) -> bool:
     return same_orientation and all(abs(a - b) <= SPACING_TOLERANCE * a for a, b in spacings)
 
 
+def _stacks(frames: list[Frame]) -> list[Part]:
+    """Split by Stack ID, unless every image has one of its own: that is no stack."""
+    groups = _by_value([frame.marks.get("StackID") for frame in frames])
+    if not 1 < len(groups) < len(frames):
+        return [Part(frames)]
+    return [Part([frames[i] for i in rows], {"StackID": value}) for value, rows in groups.items()]
+
+
 def _told_apart(part: Part) -> list[Part]:
     """Split by the first mark that explains repeated places, or that shows two scans interleaved; then again."""
     frames = part.frames
@@ -128,7 +134,7 @@ def _candidates(frames: Sequence[Frame], repeats: int) -> Iterator[tuple[str, di
     if repeats:
         yield "Station", _by_value([_station(frames, index) for index in range(len(frames))])
     for mark in VALUE_MARKS:
-        groups = _by_value([frame.marks.get(mark) for frame in frames])
+        groups = in_sequence(mark, _by_value([frame.marks.get(mark) for frame in frames]), frames)
         if len(groups) > 1:
             yield mark, groups
 
@@ -141,10 +147,11 @@ def _station(frames: Sequence[Frame], index: int) -> tuple[int, int]:
 
 
 def _by_value(values: Sequence[Any]) -> dict[Any, list[int]]:
+    """Value -> its rows, in order of the values: file names say nothing of it."""
     groups: dict[Any, list[int]] = {}
     for index, value in enumerate(values):
         groups.setdefault(value, []).append(index)
-    return groups
+    return {value: groups[value] for value in sorted(groups, key=rank)}
 
 
 def _explains(mark: str, groups: dict[Any, list[int]], place: NDArray[np.int64], repeats: int) -> bool:
@@ -169,6 +176,35 @@ def _interleaved(mark: str, frames: Sequence[Frame], groups: dict[Any, list[int]
     return turns > len(groups)
 
 
+def _of_one_contrast(part: Part) -> list[Part]:
+    """Split by every mark that a volume has one value of; what is left of each then shows its own gaps."""
+    for mark in CONTRAST_MARKS:
+        groups = contrasts(part.frames, mark)
+        if len(groups) > 1:
+            depth = along_normal(part.frames)
+            pieces = [
+                Part(
+                    [part.frames[i] for i in rows],
+                    {**part.split, mark: value},
+                    problem=_between(mark, part, rows, depth),
+                )
+                for value, rows in groups.items()
+            ]
+            pieces[0] = replace(pieces[0], copies=part.copies)
+            return [smaller for piece in pieces for smaller in _of_one_contrast(piece)]
+    return [part]
+
+
+def _between(mark: str, part: Part, rows: list[int], depth: NDArray[np.float64]) -> InputError | None:
+    """Two slices with others between them may be all that is left of a scan: no spacing is evidence of it."""
+    inside = (depth > depth[rows].min()) & (depth < depth[rows].max())
+    if part.problem is not None or not 1 < len(rows) < MIN_INTERLEAVED or not inside.any():
+        return part.problem
+    paths = [part.frames[row].path for row in rows]
+    detail = f"between {paths[0].name} and {paths[-1].name} lie images of another {mark}"
+    return InputError(Reason.MISSING_SLICES, detail, paths)
+
+
 def _without_repeats(part: Part, identical: Identical) -> list[Part]:
     """Drop copies, or split repeats in time; what still repeats is left for `place` to refuse."""
     members = _by_value(places(part.frames).tolist())
@@ -178,7 +214,8 @@ def _without_repeats(part: Part, identical: Identical) -> list[Part]:
     only_copies = all(identical(first, other) for first, other in pairs)
     if not only_copies:
         for mark in ORDER_MARKS:
-            volumes = _in_order([frame.marks.get(mark) for frame in part.frames], members)
+            values = [frame.marks.get(mark) for frame in part.frames]
+            volumes = [] if _passes_midnight(mark, values) else _in_order(values, members)
             if volumes:
                 return [
                     Part([part.frames[i] for i in rows], {**part.split, mark: number})
@@ -191,6 +228,12 @@ def _without_repeats(part: Part, identical: Identical) -> list[Part]:
             same = any(identical(part.frames[earlier], part.frames[row]) for earlier in rows[:position])
             (copies if same else kept).append(part.frames[row])
     return [Part(kept, part.split, copies)]
+
+
+def _passes_midnight(mark: str, values: Sequence[Any]) -> bool:
+    """True when times without a date span more than half a day: what looks last may have been first."""
+    known = [value for value in values if isinstance(value, float)]
+    return mark in TIMES_OF_DAY and bool(known) and max(known) - min(known) > HALF_A_DAY
 
 
 def _in_order(values: Sequence[Any], members: dict[int, list[int]]) -> list[list[int]]:

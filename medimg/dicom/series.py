@@ -11,10 +11,13 @@ import numpy as np
 
 from medimg.dicom.decode import PixelReader, check_syntax
 from medimg.dicom.discover import SeriesHeaders
-from medimg.dicom.group import Identical, Part, parts_of
+from medimg.dicom.frames import UNIT_KEYWORDS
+from medimg.dicom.group import Identical, parts_of
 from medimg.dicom.header import Frame
+from medimg.dicom.lone import differences, is_aside, is_secondary
 from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.parse import quiet
+from medimg.dicom.part import Part
 from medimg.dicom.place import Stack, place
 from medimg.dicom.repair import Repaired, outlined, repair
 from medimg.dicom.vendor import ScalingReader
@@ -27,6 +30,9 @@ FATAL = (Reason.TRUNCATED, Reason.TOO_LARGE)
 
 NAMED_FILES = 3
 """File names a message shows before it counts the rest."""
+
+ALSO_SAID = 3
+"""Further rejected parts a message says in words before it counts the rest."""
 
 ADVICE = {
     Reason.MISSING_SLICES: "export the series again, complete",
@@ -43,6 +49,7 @@ ADVICE = {
     Reason.NO_RESCALE: "export the original images",
     Reason.NON_FINITE_VOXELS: "export the original images",
     Reason.EMPTY_VOLUME: "choose the series that holds the scan",
+    Reason.MIXED_PATIENTS: "export each patient's images on their own",
     Reason.MIXED_ORIENTATION: "a volume needs at least two slices of one orientation",
 }
 """What to do, by reason; other reasons say it in their own message."""
@@ -57,6 +64,7 @@ class SeriesResult:
 
     unused: sound files of a rejected series, which are in no volume because others are damaged or missing.
     undecided: whether some of its images are copies of others stands in pixels that were not read.
+    also: what else is wrong with it, one text a part; the message of the rejection ends in them.
     """
 
     study_uid: str
@@ -68,6 +76,7 @@ class SeriesResult:
     rejection: InputError | None = None
     unused: list[Path] = field(default_factory=list)
     undecided: bool = False
+    also: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -122,10 +131,11 @@ def _series(headers: SeriesHeaders, way: _Way, identical: Identical) -> SeriesRe
     with quiet():
         sound = _sound_frames(headers.frames, result)
         if result.rejection is None:
+            _note_patients(sound, result)
             parts = _parts(sound, identical, result)
-            for part in parts:
-                _read_part(part, headers, way, result)
+            read = [part for part in parts if _read_part(part, headers, way, result)]
             _note_mixed_orientation(parts, result)
+            _note_lone(parts, read, result)
     _conclude(headers, result, way.options)
     return result
 
@@ -139,8 +149,7 @@ def _sound_frames(frames: Sequence[Frame], result: SeriesResult) -> list[Frame]:
         damaged = frame.problem in FATAL and (not sizes or _size(frame) in sizes or frame.format.rows == 0)
         if damaged and frame.problem is not None and result.rejection is None:
             result.rejection = InputError(frame.problem, f"{frame.path.name} is cut short or damaged", [frame.path])
-        elif frame.problem is Reason.NO_GEOMETRY and (_size(frame), frame.image_type) in slices:
-            # of the size and type of the others: a slice whose place is lost, not a picture put beside them
+        elif frame.problem is Reason.NO_GEOMETRY and _was_slice(frame, slices):
             lost = f"{frame.path.name} does not say where it lies, as the other slices do"
             result.rejection = result.rejection or InputError(frame.problem, lost, [frame.path])
         elif frame.problem is not None:
@@ -150,6 +159,12 @@ def _sound_frames(frames: Sequence[Frame], result: SeriesResult) -> list[Frame]:
         else:
             sound.append(frame)
     return sound
+
+
+def _was_slice(frame: Frame, slices: set[tuple[tuple[int, int], tuple[str, ...]]]) -> bool:
+    """True for an image of a slice's size whose place is lost; a secondary picture beside the slices never had one."""
+    size = _size(frame)
+    return (size, frame.image_type) in slices or (not is_secondary(frame) and size in {each for each, _ in slices})
 
 
 def _size(frame: Frame) -> tuple[int, int]:
@@ -162,7 +177,7 @@ def _parts(frames: list[Frame], identical: Identical, result: SeriesResult) -> l
     try:
         parts = parts_of(frames, identical)
     except InputError as error:
-        result.rejection = error
+        _reject(result, error)
         return []
     for part in parts:
         for copy in part.copies:
@@ -178,21 +193,22 @@ def _same_scale(a: Frame, b: Frame) -> bool:
     return scaling(a) == scaling(b) and a.padding == b.padding
 
 
-def _read_part(part: Part, headers: SeriesHeaders, way: _Way, result: SeriesResult) -> None:
+def _read_part(part: Part, headers: SeriesHeaders, way: _Way, result: SeriesResult) -> bool:
+    """Put the part's volume into the result, or what is wrong with it. True for a volume."""
     try:
         stack = place(part.frames, way.options.resample_gaps)
+        if part.problem is not None:
+            raise part.problem
+        units = _units(stack)
         maker = headers.headers.get("Manufacturer", "")
         frames, said = way.vendor.scaled(stack.frames, headers.modality, maker, way.options.philips_precise)
         done, sha256 = _voxels(replace(stack, frames=frames), headers.modality, way)
     except InputError as error:
         if error.reason is Reason.SINGLE_SLICE:
             _exclude(result, part.frames[0].path, Reason.SINGLE_SLICE)
-        elif result.rejection is None:
-            result.rejection = error
         else:
-            for path in error.files:
-                _exclude(result, path, error.reason)
-        return
+            _reject(result, error)
+        return False
     first = stack.frames[0]
     extra = {"split": part.split} if part.split else {}
     source = Source(
@@ -203,12 +219,60 @@ def _read_part(part: Part, headers: SeriesHeaders, way: _Way, result: SeriesResu
         study_uid=headers.study_uid,
         series_uid=headers.series_uid,
         frame_of_reference_uid=first.frame_of_reference or None,
-        headers={**headers.headers, **said, **extra},
+        headers={**headers.headers, **units, **said, **extra},
         read_options=way.options.given,
         resampling=done.steps,
     )
     identity = (source, headers.modality or None, headers.description)
     result.volumes.append(Volume(done.array, done.affine_ras, *identity, made_up=done.made_up))
+    return True
+
+
+def _reject(result: SeriesResult, error: InputError) -> None:
+    """The first error is the rejection; others stand in its message, and their files are excluded for their reason."""
+    if result.rejection is None:
+        result.rejection = error
+        return
+    result.also.append(f"{error} ({error.reason})")
+    for path in error.files:
+        _exclude(result, path, error.reason)
+
+
+def _units(stack: Stack) -> dict[str, str]:
+    """The units its slices name, {} where none does. Raises InputError (no_rescale) where they name several."""
+    said: dict[str, str] = {}
+    for keyword in UNIT_KEYWORDS:
+        having = [frame for frame in stack.frames if keyword in frame.marks]
+        named = {frame.marks[keyword].upper(): frame for frame in reversed(having)}
+        if len(named) > 1:
+            values = " and ".join(f"{unit} ({frame.path.name})" for unit, frame in sorted(named.items()))
+            paths = list(dict.fromkeys(frame.path for frame in stack.frames))
+            raise InputError(Reason.NO_RESCALE, f"slices of one volume differ in {keyword}: {values}", paths)
+        if having:
+            said[keyword] = having[0].marks[keyword]
+    return said
+
+
+def _note_patients(frames: Sequence[Frame], result: SeriesResult) -> None:
+    """Images of several Patient IDs: whose the volumes are is not known. The IDs themselves are written nowhere."""
+    by_patient: dict[str, list[Path]] = {}
+    for frame in frames:
+        if frame.patient:
+            by_patient.setdefault(frame.patient, []).append(frame.path)
+    if len(by_patient) > 1:
+        fewest = list(dict.fromkeys(min(by_patient.values(), key=lambda paths: len(paths))))
+        detail = f"its images name {len(by_patient)} Patient IDs; {_listed(fewest)} another one than the rest"
+        _reject(result, InputError(Reason.MIXED_PATIENTS, detail, fewest))
+
+
+def _note_lone(parts: Sequence[Part], read: Sequence[Part], result: SeriesResult) -> None:
+    """An image that fits no stack of the series may be a slice that one of them lost."""
+    for part in parts:
+        if len(part.frames) == 1 and read and not is_aside(part.frames[0], [each.frames[0] for each in read]):
+            lone = part.frames[0]
+            what = " and ".join(differences(part, read)) or "a place of its own"
+            detail = f"{lone.path.name} has {what} and fits no stack of its series: a slice may be missing there"
+            _reject(result, InputError(Reason.SINGLE_SLICE, detail, [lone.path]))
 
 
 def _note_mixed_orientation(parts: Sequence[Part], result: SeriesResult) -> None:
@@ -266,9 +330,17 @@ def _conclude(headers: SeriesHeaders, result: SeriesResult, options: ReadOptions
         error = result.rejection
         named = f" ({headers.description})" if headers.description else ""
         advice = f"; {_advice(error.reason, options)}" if error.reason in ADVICE else ""
-        result.rejection = InputError(error.reason, f"series {headers.series_uid}{named}: {error}{advice}", error.files)
+        message = f"series {headers.series_uid}{named}: {error}{_also(result.also)}{advice}"
+        result.rejection = InputError(error.reason, message, error.files)
         result.rejection.__cause__ = error.__cause__
         result.unused = _left_over(headers, result, error)
+
+
+def _also(texts: Sequence[str]) -> str:
+    """What else is wrong, as far as one line holds it."""
+    distinct = list(dict.fromkeys(texts))
+    more = f"; and {len(distinct) - ALSO_SAID} more" if len(distinct) > ALSO_SAID else ""
+    return "".join(f"; also {text}" for text in distinct[:ALSO_SAID]) + more
 
 
 def _left_over(headers: SeriesHeaders, result: SeriesResult, rejection: InputError) -> list[Path]:

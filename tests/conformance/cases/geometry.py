@@ -289,7 +289,11 @@ def one_slice_of_another_size(scan: Phantom, which: int) -> Expected:
     scan.slices([line(8)[which]])
     scan.columns -= 1
     lone = [Reason.SINGLE_SLICE]
-    return rejected(Reason.MISSING_SLICES, excluded=lone) if which < 7 else volumes(7, excluded=lone)
+    return (
+        rejected(Reason.MISSING_SLICES, excluded=lone)
+        if which < 7
+        else volumes(7, rejected=(Reason.SINGLE_SLICE,), excluded=lone)
+    )
 
 
 def scaled(scan: Phantom, factor: float) -> tuple[float, float]:
@@ -304,7 +308,11 @@ def one_slice_of_another_pixel_spacing(scan: Phantom, which: int) -> Expected:
     scan.slices(others)
     scan.slices([line(8)[which]], spacing=scaled(scan, 1.1))
     lone = [Reason.SINGLE_SLICE]
-    return rejected(Reason.MISSING_SLICES, excluded=lone) if which < 7 else volumes(7, excluded=lone)
+    return (
+        rejected(Reason.MISSING_SLICES, excluded=lone)
+        if which < 7
+        else volumes(7, rejected=(Reason.SINGLE_SLICE,), excluded=lone)
+    )
 
 
 @cases.case
