@@ -11,7 +11,6 @@ import numpy as np
 
 from medimg.dicom.decode import PixelReader, check_syntax
 from medimg.dicom.discover import SeriesHeaders
-from medimg.dicom.frames import UNIT_KEYWORDS
 from medimg.dicom.group import Identical, parts_of
 from medimg.dicom.header import Frame
 from medimg.dicom.lone import differences, is_aside, is_secondary
@@ -20,6 +19,7 @@ from medimg.dicom.parse import quiet
 from medimg.dicom.part import Part
 from medimg.dicom.place import Stack, place
 from medimg.dicom.repair import Repaired, outlined, repair
+from medimg.dicom.units import units_of
 from medimg.dicom.vendor import ScalingReader
 from medimg.dicom.voxels import assemble, check_rescale, digest, scaling
 from medimg.errors import InputError, Reason
@@ -199,7 +199,7 @@ def _read_part(part: Part, headers: SeriesHeaders, way: _Way, result: SeriesResu
         stack = place(part.frames, way.options.resample_gaps)
         if part.problem is not None:
             raise part.problem
-        units = _units(stack)
+        units = units_of(stack.frames)
         maker = headers.headers.get("Manufacturer", "")
         frames, said = way.vendor.scaled(stack.frames, headers.modality, maker, way.options.philips_precise)
         done, sha256 = _voxels(replace(stack, frames=frames), headers.modality, way)
@@ -238,21 +238,6 @@ def _reject(result: SeriesResult, error: InputError) -> None:
         _exclude(result, path, error.reason)
 
 
-def _units(stack: Stack) -> dict[str, str]:
-    """The units its slices name, {} where none does. Raises InputError (no_rescale) where they name several."""
-    said: dict[str, str] = {}
-    for keyword in UNIT_KEYWORDS:
-        having = [frame for frame in stack.frames if keyword in frame.marks]
-        named = {frame.marks[keyword].upper(): frame for frame in reversed(having)}
-        if len(named) > 1:
-            values = " and ".join(f"{unit} ({frame.path.name})" for unit, frame in sorted(named.items()))
-            paths = list(dict.fromkeys(frame.path for frame in stack.frames))
-            raise InputError(Reason.NO_RESCALE, f"slices of one volume differ in {keyword}: {values}", paths)
-        if having:
-            said[keyword] = having[0].marks[keyword]
-    return said
-
-
 def _note_patients(frames: Sequence[Frame], result: SeriesResult) -> None:
     """Images of several Patient IDs: whose the volumes are is not known. The IDs themselves are written nowhere."""
     by_patient: dict[str, list[Path]] = {}
@@ -260,7 +245,7 @@ def _note_patients(frames: Sequence[Frame], result: SeriesResult) -> None:
         if frame.patient:
             by_patient.setdefault(frame.patient, []).append(frame.path)
     if len(by_patient) > 1:
-        fewest = list(dict.fromkeys(min(by_patient.values(), key=lambda paths: len(paths))))
+        fewest = list(dict.fromkeys(sorted(by_patient.values(), key=len)[0]))
         detail = f"its images name {len(by_patient)} Patient IDs; {_listed(fewest)} another one than the rest"
         _reject(result, InputError(Reason.MIXED_PATIENTS, detail, fewest))
 

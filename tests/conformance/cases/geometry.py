@@ -328,4 +328,4 @@ def two_patients_in_one_series(scan: Phantom) -> Expected:
     """Two patients under one study and series UID, one above the other: a careless anonymiser's work."""
     scan.slices(line(4))
     scan.slices(line(4, start=(-9, -4, -8)), edit=put(PatientID="somebody else"), add=100)
-    return volumes(4, Truth(4, add=100))
+    return volumes(4, Truth(4, add=100), rejected=(Reason.MIXED_PATIENTS,))
