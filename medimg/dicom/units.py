@@ -10,7 +10,7 @@ from medimg.errors import InputError, Reason
 
 
 def units_of(frames: Sequence[Frame]) -> dict[str, str]:
-    """The units the slices of one volume name, {} where none does. Raises InputError (no_rescale) where they name several."""
+    """The units that the slices of one volume name, {} for none. Raises InputError (no_rescale) for several of one."""
     said: dict[str, str] = {}
     for keyword in UNIT_KEYWORDS:
         having = [frame for frame in frames if keyword in frame.marks]
