@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from medimg import files, geometry
 from medimg.errors import InputError, OutputError, Reason
-from medimg.volumes.checks import check_claim, checked_affine, shape_of_volumes, unreadable
+from medimg.volumes.checks import MAX_DEFLATE_RATIO, check_claim, checked_affine, shape_of_volumes, unreadable
 from medimg.volumes.opened import Opened
 
 GZIP_LEVEL = 1
@@ -125,11 +125,17 @@ def open_nifti(path: Path) -> Opened:
             raise InputError(
                 Reason.UNSUPPORTED_KIND, f"{path}: voxels are {dtype}, not plain numbers; convert to scalars", [path]
             )
-        check_claim(path, shape, dtype.itemsize)
+        check_claim(path, shape, dtype.itemsize, _possible_bytes(path))
         affine = _nifti_affine(path, image, shape[:3])
     # header before image; a .nii is both
     parts = (Path(image.file_map[role].filename) for role in ("header", "image") if role in image.file_map)
     return Opened(path, shape, affine, "nifti", tuple(dict.fromkeys(parts)), lambda: _load(path, image, shape, dtype))
+
+
+def _possible_bytes(path: Path) -> int:
+    """How many bytes of voxels the file, or the .img half of a pair, can give."""
+    holder = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
+    return holder.stat().st_size * (MAX_DEFLATE_RATIO if path.name.lower().endswith(".gz") else 1)
 
 
 def _load(path: Path, image: Any, shape: tuple[int, int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -176,7 +182,8 @@ def _stored_voxels(path: Path, image: Any, shape: tuple[int, ...], dtype: np.dty
 def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
     if (slope, intercept) == (1.0, 0.0) and stored.dtype.kind in "iu":
         return stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    array: NDArray[Any] = stored.astype(np.float32)
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which `check_voxels` refuses
+        array: NDArray[Any] = stored.astype(np.float32)
     if (slope, intercept) != (1.0, 0.0):
         array *= np.float32(slope)
         array += np.float32(intercept)

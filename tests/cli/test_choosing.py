@@ -268,7 +268,11 @@ def test_a_4d_file_becomes_its_volumes(tmp_path):
     voxels = np.random.default_rng(0).integers(0, 400, (6, 7, 8, 3)).astype(np.int16)
     (tmp_path / "in").mkdir()
     nib.save(nib.Nifti1Image(voxels, OBLIQUE), tmp_path / "in" / "bold.nii.gz")
-    sitk.WriteImage(sitk.GetImageFromArray(voxels.transpose(), isVector=False), str(tmp_path / "in" / "series.nrrd"))
+    series = tmp_path / "in" / "series.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(voxels.transpose(), isVector=False), str(series))
+    # ITK leaves out which four axes these are
+    named = series.read_bytes().replace(b"space dimension: 4", b"space: left-posterior-superior-time")
+    series.write_bytes(named)
     run(tmp_path / "in", "-o", tmp_path / "out")
     for entry in manifest(tmp_path / "out")["series"]:
         assert [Path(volume["path"]).name[-9:] for volume in entry["volumes"]] == [f"_{n}.nii.gz" for n in (1, 2, 3)]
