@@ -109,13 +109,8 @@ def _patient(path: Path) -> dict[str, str]:
 def table(document: dict[str, Any]) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:
     """The document as the columns and rows of a table."""
     columns = ("patient", "study date", "modality", "description", "size", "spacing mm", "kernel", "files", "verdict")
-    rows = [tuple(map(_shown, _row(entry))) for entry in document["series"]]
+    rows = [_row(entry) for entry in document["series"]]
     return (*columns, "series UID"), rows
-
-
-def _shown(text: str) -> str:
-    """On one line, and without what would steer a terminal: headers are other people's text."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

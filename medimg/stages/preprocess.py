@@ -11,7 +11,7 @@ from medimg import files
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.series import SeriesResult, outline_series, read_series
-from medimg.errors import UsageError
+from medimg.errors import InputError, Reason, UnstorableError, UsageError
 from medimg.progress import Progress, silent
 from medimg.stages.candidates import MANIFEST_FILE, SELECTION_FILE, Candidate, find_candidates
 from medimg.stages.choose import EVERYTHING, Choice
@@ -145,10 +145,16 @@ def _convert_file(path: Path, folder: Path, run: _Run) -> dict[str, Any]:
 
 
 def _written(result: SeriesResult, name: str, run: _Run, role: str | None) -> dict[str, Any]:
-    """Write the volumes of a result, numbered when there are several; its manifest entry."""
+    """Write the volumes of a result, numbered when there are several; its manifest entry.
+
+    A volume whose values fit no NIfTI file is a rejection of this entry; a disk that takes nothing ends the run.
+    """
     several = len(result.volumes) > 1
-    volumes = [
-        save_volume(volume, run.root, run.output, f"{name}_{number}" if several else name, role)
-        for number, volume in enumerate(result.volumes, start=1)
-    ]
-    return entry_of(result, volumes, run.root)
+    written = []
+    for number, volume in enumerate(result.volumes, start=1):
+        try:
+            written.append(save_volume(volume, run.root, run.output, f"{name}_{number}" if several else name, role))
+        except UnstorableError as error:
+            reason = InputError(Reason.UNSUPPORTED_KIND, str(error), volume.source.files)
+            result.rejection = result.rejection or reason
+    return entry_of(result, written, run.root)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from medimg.dicom.series import SeriesResult
-from medimg.errors import InputError
+from medimg.errors import InputError, Reason
 from medimg.stages.identify import identified, read_sidecar, with_sidecar
 from medimg.study import Source, Volume
 from medimg.volumes import Opened, check_voxels, is_volume_file, open_volumes, read_volumes, stem
@@ -64,8 +64,8 @@ def _result(path: Path, outline: bool) -> SeriesResult:
     try:
         opened = open_volumes(path)
         volumes = _outlined(opened) if outline else read_volumes(opened)
-    except InputError as error:
-        result.rejection = _named(error, path)
+    except (InputError, MemoryError) as error:
+        result.rejection = error = _named(error if isinstance(error, InputError) else _no_memory(path), path)
         result.unused = [part for part in files_of(path) if part not in error.files]
         return result
     for number, volume in enumerate(volumes, start=1):
@@ -92,6 +92,11 @@ def _add(volume: Volume, number: int, count: int, result: SeriesResult, outline:
     result.study_uid, result.series_uid = known.source.study_uid or "", known.source.series_uid or ""
     result.modality, result.description = known.modality or "", known.description
     result.volumes.append(known)
+
+
+def _no_memory(path: Path) -> InputError:
+    message = f"{path}: not enough memory for this volume; close other programs, or crop it"
+    return InputError(Reason.TOO_LARGE, message, [path])
 
 
 def _named(error: InputError, path: Path) -> InputError:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medimg import files, geometry
-from medimg.errors import InputError, OutputError, Reason
-from medimg.volumes.checks import MAX_DEFLATE_RATIO, check_claim, checked_affine, shape_of_volumes, unreadable
+from medimg.errors import InputError, Reason, UnstorableError
+from medimg.volumes.checks import INT32, MAX_DEFLATE_RATIO, check_claim, checked_affine, shape_of_volumes, unreadable
 from medimg.volumes.opened import Opened
 
 GZIP_LEVEL = 1
@@ -39,15 +39,13 @@ A qform holds no shear, so a sheared sform agrees with its own orthogonal part t
 (nifti1_io.c) computes it: the rotation nearest to the unit axes, by polar decomposition; same spacing and origin.
 """
 
-INT32 = np.iinfo(np.int32)
-
 
 def write_nifti(path: Path, array: NDArray[Any], affine_ras: ArrayLike, description: str = "") -> str:
     """Write array (I, J, K) with its voxel -> RAS mm affine as NIfTI-1, atomically; .gz by isal level 1 on all cores.
 
     64-bit integers are stored as int32, bool as uint8, float16 as float32: what other programs read.
-    Returns the SHA-256 of the file, in hex. Raises OutputError when that would change a value, the array holds no
-    numbers, or the file cannot be written.
+    Returns the SHA-256 of the file, in hex. Raises UnstorableError when that would change a value or the array holds no
+    numbers, OutputError when the file cannot be written.
     """
     import nibabel as nib
 
@@ -105,10 +103,12 @@ def _storable(path: Path, array: NDArray[Any]) -> NDArray[Any]:
         return array.astype(np.uint8)
     if kind in "iu" and size == 8:
         if array.min() < INT32.min or array.max() > INT32.max:
-            raise OutputError(f"cannot write {path}: values do not fit int32; convert them to float64")
+            raise UnstorableError(f"cannot write {path.name}: values do not fit int32; convert them to float64")
         return array.astype(np.int32)
     if kind not in "iuf" or size > 8:
-        raise OutputError(f"cannot write {path}: {array.dtype} is no NIfTI number; convert to int32 or float32")
+        raise UnstorableError(
+            f"cannot write {path.name}: {array.dtype} is no NIfTI number; convert to int32 or float32"
+        )
     target = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
     return array.astype(target, copy=False)
 

@@ -93,6 +93,46 @@ def test_a_header_does_not_steer_the_terminal(tmp_path):
     assert row.startswith("1 2 A?[31mB\t20260102\tCT\tCHEST\t")
 
 
+STEERING = "A\x1b]0;owned\x07\x1b[31m\u202eB"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["preprocess", "IN", "-o", "OUT"],
+        ["preprocess", "IN", "--dry-run"],
+        ["preprocess", "IN", "--list", "--json"],
+        ["preprocess", "IN", "--dry-run", "--json"],
+        ["preprocess", "IN", "-o", "OUT", "--description", "nothing"],
+        ["preprocess", "IN", "-o", "OUT", "--verbose", "--description", "nothing"],
+        ["infer", "--volume", "IN", "-o", "OUT"],
+        ["infer", "--volume", "IN", "-o", "OUT", "--series-uid", "nothing"],
+        ["select", "--volume", "IN", "-o", "OUT"],
+        ["preprocess", "IN/\x1b[31mnowhere", "-o", "OUT"],
+    ],
+    ids=" ".join,
+)
+def test_no_way_out_lets_other_peoples_text_steer_the_terminal(tmp_path, command):
+    text = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": STEERING}
+    for number in (1, 2):
+        chest_study.series(tmp_path / "in" / f"\x1b[31m{number}", number, STEERING, slices=number * 3, **text)
+    (tmp_path / "in" / "\x1b[31mjunk.dcm").write_text("junk")
+    places = {"IN": str(tmp_path / "in"), "OUT": str(tmp_path / "out")}
+    arguments = [word.replace("IN", places["IN"]).replace("OUT", places["OUT"]) for word in command]
+    result = CliRunner().invoke(cli, arguments, prog_name="medimg")
+    assert result.exit_code in {0, 1, 2, 3}
+    assert all(letter.isprintable() or letter in "\n\t" for letter in result.output), repr(result.output)
+    if "--json" in command:
+        assert {entry["description"] for entry in json.loads(result.stdout)["series"]} == {STEERING}
+
+
+def test_the_manifest_keeps_the_true_text(tmp_path):
+    chest_study.series(tmp_path / "in", 2, STEERING, slices=3, SpecificCharacterSet="ISO_IR 192")
+    run(tmp_path / "in", "-o", tmp_path / "out")
+    (entry,) = manifest(tmp_path / "out")["series"]
+    assert entry["description"] == STEERING
+
+
 def test_a_list_and_a_dry_run_write_nothing_and_need_no_output(study, tmp_path):
     run(study, "--list")
     run(study, "--dry-run", "-o", tmp_path / "out", code=3)
@@ -317,6 +357,21 @@ def test_files_that_are_no_sound_volumes_are_rejected_and_the_others_come_out(tm
     assert told["ct"]["status"] == told["pair"]["status"] == "ok"
     assert manifest(tmp_path / "out")["skipped"] == [{"path": "._ct.nii.gz", "reason": "not_dicom"}]
     assert str(tmp_path) not in (tmp_path / "out" / "manifest.json").read_text(encoding="utf-8")
+    assert accounted(tmp_path / "out") == {path.name for path in folder.iterdir()}
+
+
+def test_one_file_of_values_no_nifti_holds_does_not_end_the_run(tmp_path):
+    folder = tmp_path / "in"
+    write_volumes(folder)
+    huge = np.arange(120, dtype=np.uint64).reshape(4, 5, 6) + (1 << 40)
+    nib.save(nib.Nifti1Image(huge, OBLIQUE, dtype="uint64"), folder / "0_huge.nii.gz")
+    image = sitk.GetImageFromArray(huge.transpose())
+    sitk.WriteImage(image, str(folder / "0_huge2.nrrd"))
+    run(folder, "-o", tmp_path / "out", code=3)
+    told = {entry["description"]: entry for entry in manifest(tmp_path / "out")["series"]}
+    for name in ("0_huge", "0_huge2"):
+        assert (told[name]["reason"], told[name]["volumes"]) == ("unsupported_kind", [])
+    assert [told[name]["status"] for name in ("ct", "pair", "scaled")] == ["ok"] * 3
     assert accounted(tmp_path / "out") == {path.name for path in folder.iterdir()}
 
 
