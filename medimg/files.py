@@ -96,15 +96,21 @@ def json_text(document: Any) -> str:
 
 def output_folder(path: Path) -> Path:
     """`path` as a folder that exists and can be written. Raises OutputError when it is a file or cannot be made."""
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"output path {path} is a file; name a folder with -o")
+    check_output_folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    if not os.access(path, os.W_OK):
-        raise OutputError(f"output folder {path} is not writable; choose another with -o")
     return path
+
+
+def check_output_folder(path: Path) -> None:
+    """Raises OutputError when `path` is a file, or it, or the folder it would be made in, cannot be written."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"output path {path} is a file; name a folder with -o")
+    nearest = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), path)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise OutputError(f"output folder {path} is not writable; choose another with -o")
 
 
 def relative(path: Path, folder: Path) -> str:

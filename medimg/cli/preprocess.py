@@ -77,11 +77,9 @@ def command(
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     _check(output, list_only, dry_run, as_json)
     if list_only:
-        _list(path, choice, options, as_json)
+        _list(path, output, choice, options, as_json)
         return
-    if dry_run:
-        output = None
-    _preprocess(context, path, output, choice, options, as_json)
+    _preprocess(context, path, output, choice, options, dry_run, as_json)
 
 
 def _check(output: Path | None, list_only: bool, dry_run: bool, as_json: bool) -> None:
@@ -94,11 +92,11 @@ def _check(output: Path | None, list_only: bool, dry_run: bool, as_json: bool) -
         raise click.UsageError("Missing option '-o' / '--output'")
 
 
-def _list(path: Path, choice: Choice, options: ReadOptions, as_json: bool) -> None:
+def _list(path: Path, output: Path | None, choice: Choice, options: ReadOptions, as_json: bool) -> None:
     from medimg.stages.listing import list_folder, table
 
     with progress_bars() as progress:
-        document = list_folder(path, choice, progress, options)
+        document = list_folder(path, choice, progress, options, output)
     if as_json:
         say_json(document)
         return
@@ -110,7 +108,13 @@ def _list(path: Path, choice: Choice, options: ReadOptions, as_json: bool) -> No
 
 
 def _preprocess(
-    context: click.Context, path: Path, output: Path | None, choice: Choice, options: ReadOptions, as_json: bool
+    context: click.Context,
+    path: Path,
+    output: Path | None,
+    choice: Choice,
+    options: ReadOptions,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     with quick_imports():
         from medimg.errors import ExitCode
@@ -118,12 +122,13 @@ def _preprocess(
         from medimg.stages.preprocess import preprocess_folder
 
     with progress_bars() as progress:
-        manifest = preprocess_folder(path, output, progress, choice, options)
+        manifest = preprocess_folder(path, output, progress, choice, options, dry_run)
     if as_json:
         say_json(manifest.to_dict())
     else:
         _show(manifest)
-        say(str(output / MANIFEST_FILE) if output is not None else "nothing was written; pixels were not read")
+        written = None if dry_run or output is None else output / MANIFEST_FILE
+        say(written or "nothing was written; pixels were not read")
     if manifest.rejected or manifest.damaged:
         context.exit(ExitCode.SOME_FAILED)
 

@@ -28,13 +28,19 @@ PATIENT_TAGS = wanted(map(fields.tag_of, ("PatientName", "PatientID")))
 
 
 def list_folder(
-    root: Path, choice: Choice = EVERYTHING, progress: Progress = silent, options: ReadOptions = AS_SCANNED
+    root: Path,
+    choice: Choice = EVERYTHING,
+    progress: Progress = silent,
+    options: ReadOptions = AS_SCANNED,
+    results: Path | None = None,
 ) -> dict[str, Any]:
     """The `medimg.list/1` document of everything under `root` that was asked for.
 
+    results: an output folder; what an earlier run left there is not listed.
+
     Raises InputError (not_dicom) when there is nothing, UsageError when nothing there was asked for.
     """
-    found = survey(root, progress=progress)
+    found = survey(root, results, progress)
     chosen, not_chosen = divide(found, choice)
     if not chosen:
         raise nothing_there(found, root)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +13,12 @@ from medimg.stages.identify import identified, read_sidecar, with_sidecar
 from medimg.study import Source, Volume
 from medimg.volumes import Opened, check_voxels, is_volume_file, open_volumes, read_volumes, stem
 
-MAX_SLUG = 40
-"""Characters of a file's stem kept in the name of what is made of it."""
 
-PATH_DIGITS = 8
-"""Hex digits of the digest of the file's place: files of one name in two folders stay apart."""
+def check_regular(path: Path) -> None:
+    """Raise InputError not_a_regular_file for a pipe, a device or a socket, which are never opened."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        message = f"{path} is a pipe, a device or a socket; name a file or a folder"
+        raise InputError(Reason.NOT_A_REGULAR_FILE, message, [path])
 
 
 def is_scan_file(path: Path) -> bool:
@@ -40,13 +39,6 @@ def read_file(path: Path) -> SeriesResult:
 def outline_file(path: Path) -> SeriesResult:
     """As `read_file`, told by the header and the sidecar alone: every voxel is 0 and takes no memory."""
     return _result(path, outline=True)
-
-
-def file_name(path: Path, root: Path) -> str:
-    """A safe, unique name without a suffix for what is made of a file found under `root`."""
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", stem(path)).strip("-")[:MAX_SLUG].strip("-") or "volume"
-    place = path.relative_to(root).as_posix() if root in path.parents else path.name
-    return f"{slug}_{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:PATH_DIGITS]}"
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

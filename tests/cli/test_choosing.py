@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -380,6 +382,90 @@ def test_results_in_the_input_folder_are_not_read_again(tmp_path):
     for _ in range(2):
         run(tmp_path / "in", "-o", tmp_path / "in" / "out")
     assert len(manifest(tmp_path / "in" / "out")["series"]) == 1
+
+
+def test_a_dry_run_and_a_list_leave_out_what_an_earlier_run_wrote(tmp_path):
+    chest_study.series(tmp_path / "in", 2, "CHEST")
+    run(tmp_path / "in", "-o", tmp_path / "in" / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "in" / "out").iterdir()}
+    for option in ("--dry-run", "--list"):
+        told = document(run(tmp_path / "in", option, "--json", "-o", tmp_path / "in" / "out"))
+        assert [entry["description"] for entry in told["series"]] == ["CHEST"]
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "in" / "out").iterdir()}
+
+
+@pytest.mark.parametrize("output", ["in", "."], ids=["the input itself", "its parent"])
+def test_the_users_own_volumes_are_read_wherever_the_results_go(tmp_path, output):
+    folder = tmp_path / "in"
+    write_volumes(folder)
+    for _ in range(2):  # and what the first run writes is no input of the second
+        run(folder, "-o", tmp_path / output)
+        told = manifest(tmp_path / output)
+        assert {entry["description"] for entry in told["series"]} == {
+            "ct", "brain_t1c", "scaled", "pair", "a", "b", "c", "d",
+        }  # fmt: skip
+    if output == "in":
+        (volume,) = next(entry for entry in told["series"] if entry["description"] == "ct")["volumes"]
+        (skip,) = [skip for skip in told["skipped"] if skip["path"] == volume["path"]]
+        assert "earlier run" in skip["message"]
+
+
+def test_a_new_run_removes_what_the_manifest_of_the_old_one_lists_and_nothing_else(tmp_path):
+    chest_study.series(tmp_path / "first", 2, "FIRST")
+    chest_study.series(tmp_path / "second", 3, "SECOND")
+    output = tmp_path / "out"
+    run(tmp_path / "first", "-o", output)
+    (output / "mine.nii.gz").write_bytes(b"mine")
+    (output / "mine.json").write_text("{}")
+    listed = manifest(output)
+    # a manifest that names other files gives no right to them
+    listed["series"][0]["volumes"] += [{"path": "mine.nii.gz"}, {"path": "../first"}, {"path": "/etc/passwd"}]
+    (output / "manifest.json").write_text(json.dumps(listed))
+    run(tmp_path / "second", "-o", output)
+    (entry,) = manifest(output)["series"]
+    name = entry["volumes"][0]["path"]
+    sidecar = name.replace(".nii.gz", ".json")
+    assert {path.name for path in output.iterdir()} == {"manifest.json", "mine.nii.gz", "mine.json", name, sidecar}
+    assert len(list((tmp_path / "first").iterdir())) > 0
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_results_that_are_named_as_the_input_of_their_own_folder_stay(tmp_path, what):
+    chest_study.series(tmp_path / "in", 2, "CHEST")
+    output = tmp_path / "out"
+    run(tmp_path / "in", "-o", output)
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    root = output if what == "folder" else output / manifest(output)["series"][0]["volumes"][0]["path"]
+    result = run(root, "-o", output, code=1)
+    assert "earlier run" in result.stderr
+    assert before == {path.name: path.read_bytes() for path in output.iterdir()}
+
+
+def test_a_dry_run_ends_as_the_run_would_where_headers_and_folders_tell(tmp_path):
+    write_volumes(tmp_path / "in")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    nib.save(nib.Nifti1Image(np.arange(216.0).reshape(6, 6, 6), None), tmp_path / "in" / "nowhere.nii")
+    for arguments, code in (
+        ([tmp_path / "in", "-o", tmp_path / "out"], 3),
+        ([tmp_path / "in", "-o", tmp_path / "file"], 1),
+        ([tmp_path / "in", "-o", tmp_path / "file" / "out"], 1),
+        ([tmp_path / "empty", "-o", tmp_path / "out"], 1),
+        ([tmp_path / "in", "-o", tmp_path / "out", "--series-uid", "1"], 2),
+    ):
+        run(*arguments, "--dry-run", code=code)
+        assert not (tmp_path / "out").exists()
+        run(*arguments, code=code)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
+@pytest.mark.parametrize("command", [["preprocess"], ["preprocess", "--list"], ["infer", "--volume"]])
+def test_a_pipe_or_a_device_is_told_as_what_it_is(tmp_path, command):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        result = CliRunner().invoke(cli, [*command, str(path), "-o", str(tmp_path / "out")])
+        assert result.exit_code == 1
+        assert f"{path} is a pipe, a device or a socket" in result.stderr
 
 
 def test_volume_files_are_chosen_by_modality_and_name_too(tmp_path):
