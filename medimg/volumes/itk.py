@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medimg import geometry
 from medimg.errors import InputError, Reason
 from medimg.volumes.checks import MAX_DEFLATE_RATIO, check_claim, checked_affine, shape_of_volumes, unreadable
-from medimg.volumes.detached import TextHeader, no_geometry
+from medimg.volumes.detached import TextHeader
 from medimg.volumes.metaimage import read_metaimage_header
 from medimg.volumes.nrrd import read_nrrd_header
 from medimg.volumes.opened import Opened
@@ -41,7 +41,8 @@ def open_itk(path: Path) -> Opened:
     import SimpleITK as sitk
 
     if path.suffix.lower() not in FORMATS:
-        raise no_geometry(path, "orientation (files of its kind cannot)")
+        message = f"{path}: GIPL and VTK files cannot hold an orientation; export the original as NIfTI or NRRD"
+        raise InputError(Reason.NO_GEOMETRY, message, [path])
     image_io, read_header = FORMATS[path.suffix.lower()]
     try:
         header = read_header(path)
