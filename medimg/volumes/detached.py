@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -19,6 +20,9 @@ HEADER_BYTES = 1 << 20
 DATA_FILE_SERIES = re.compile(r"(.*%0?\d{0,2}d.*?)[ \t]+(\d+)[ \t]+(\d+)(?:[ \t]+(-?[1-9]\d*))?(?:[ \t]+\d+)?")
 """Numbered voxel files: printf format, first, last, step (1 when left out); NRRD may add a dimension."""
 
+PACKED_CHUNK = 1 << 16
+"""Bytes inflated at a time, to at most a thousand times as many."""
+
 MAX_DATA_FILES = 1 << 16
 """More than any scan has slices."""
 
@@ -30,12 +34,13 @@ MM_PER_UNIT = {"": 1.0, "?": 1.0, "mm": 1.0, "cm": 10.0, "m": 1e3, "um": 1e-3, "
 class TextHeader:
     """What a header of text says beyond what SimpleITK reports.
 
-    data_files: those that hold the voxels; () when they follow in the same file. stored_bytes: how many of the
-    voxels' bytes (packed or not) there are. packed: None as they are, else the name of the packing. to_mm: the axes
-    of space, mm per unit of the header's lengths.
+    data_files: those that hold the voxels; () when they follow in the same file. start: where the voxels begin in
+    each file that holds them. stored_bytes: how many of the voxels' bytes (packed or not) there are. packed: None as
+    they are, else the name of the packing. to_mm: the axes of space, mm per unit of the header's lengths.
     """
 
     data_files: tuple[Path, ...]
+    start: int
     stored_bytes: int
     packed: str | None
     to_mm: tuple[float, float, float]
@@ -44,6 +49,27 @@ class TextHeader:
     def world_to_mm(self) -> geometry.Affine:
         """(4, 4): world in the header's lengths -> world in mm."""
         return np.diag([*self.to_mm, 1.0])
+
+
+def check_packed(path: Path, header: TextHeader, wanted: int) -> None:
+    """Raise InputError truncated unless zlib streams (gzip too) give that many bytes and pass their checksums.
+
+    MetaIO says so on stderr at most, and goes on with what it has.
+    """
+    total, sound = 0, True
+    for part in header.data_files or (path,):
+        inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        with part.open("rb") as stream:
+            stream.seek(header.start)
+            while sound and not inflate.eof and (chunk := stream.read(PACKED_CHUNK)):
+                try:
+                    total += len(inflate.decompress(chunk))
+                except zlib.error:
+                    sound = False
+        sound = sound and inflate.eof
+    if not sound or total < wanted:
+        message = f"{path}: its packed voxels end too early or are damaged; copy it again"
+        raise InputError(Reason.TRUNCATED, message, [path])
 
 
 def head_of(path: Path) -> str:

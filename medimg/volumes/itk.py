@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from medimg import geometry
 from medimg.errors import InputError, Reason
 from medimg.volumes.checks import MAX_DEFLATE_RATIO, check_claim, checked_affine, shape_of_volumes, unreadable
-from medimg.volumes.detached import TextHeader
+from medimg.volumes.detached import TextHeader, check_packed
 from medimg.volumes.metaimage import read_metaimage_header
 from medimg.volumes.nrrd import read_nrrd_header
 from medimg.volumes.opened import Opened
+from medimg.volumes.quiet import quiet_stderr
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -53,7 +54,8 @@ def open_itk(path: Path) -> Opened:
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        with quiet_stderr:
+            reader.ReadImageInformation()
     except RuntimeError as error:
         raise unreadable(path, error) from error
     shape = shape_of_volumes(path, tuple(int(n) for n in reader.GetSize()))
@@ -61,7 +63,7 @@ def open_itk(path: Path) -> Opened:
         raise InputError(Reason.UNSUPPORTED_KIND, f"{path}: colour or vector voxels; convert to scalars", [path])
     check_claim(path, shape, _item_bytes(reader), header.stored_bytes * _expansion(header))
     affine = checked_affine(path, geometry.swap_ras_lps(header.world_to_mm @ _itk_affine_lps(path, reader)))
-    return Opened(path, shape, affine, "itk", (path, *header.data_files), lambda: _load(path, reader, shape))
+    return Opened(path, shape, affine, "itk", (path, *header.data_files), lambda: _load(path, reader, shape, header))
 
 
 def _item_bytes(reader: SimpleITK.ImageFileReader) -> int:
@@ -80,12 +82,17 @@ def _expansion(header: TextHeader) -> float:
     return MAX_DEFLATE_RATIO if header.packed == "zlib" else math.inf
 
 
-def _load(path: Path, reader: SimpleITK.ImageFileReader, shape: tuple[int, int, int, int]) -> NDArray[Any]:
+def _load(
+    path: Path, reader: SimpleITK.ImageFileReader, shape: tuple[int, int, int, int], header: TextHeader
+) -> NDArray[Any]:
     """Voxels (I, J, K, volumes)."""
     import SimpleITK as sitk
 
+    if header.packed == "zlib":
+        check_packed(path, header, math.prod(shape) * _item_bytes(reader))
     try:
-        array: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+        with quiet_stderr:
+            array: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise unreadable(path, error) from error
     array = array.transpose().reshape(shape, order="F")

@@ -44,7 +44,9 @@ def read_metaimage_header(path: Path) -> TextHeader:
     if packed and claimed and claimed[0] > stored:
         message = f"{path}: the header claims {claimed[0]:.0f} packed bytes, the file holds {stored}; copy it again"
         raise InputError(Reason.TRUNCATED, message, [path])
-    return TextHeader(parts, stored, packed, (mm_per(path, fields.get("DistanceUnits", "")),) * 3)
+    skipped = finite_numbers(fields.get("HeaderSize", "0"))
+    start = int(max(*skipped, 0)) if parts else end
+    return TextHeader(parts, start, stored, packed, (mm_per(path, fields.get("DistanceUnits", "")),) * 3)
 
 
 def _fields(path: Path, head: str) -> tuple[dict[str, str], int]:

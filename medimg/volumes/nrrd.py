@@ -29,6 +29,9 @@ ANATOMICAL = {
 MISREAD = {"right-anterior-superior-time", "rast", "left-anterior-superior-time", "last"}
 """SimpleITK 2.5 takes these for left-posterior-superior."""
 
+SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
+"""What lies before the voxels cannot be checked."""
+
 VECTOR = re.compile(r"\(([^()]*)\)|none", re.IGNORECASE)
 
 UNIT = re.compile(r'"([^"]*)"')
@@ -54,8 +57,11 @@ def read_nrrd_header(path: Path) -> TextHeader:
     else:
         parts = ()
         stored = path.stat().st_size - end
+    if any(fields.get(name, "0") != "0" for name in SKIPS):
+        message = f"{path}: it skips lines or bytes before its voxels; save it without"
+        raise InputError(Reason.UNSUPPORTED_KIND, message, [path])
     encoding = fields.get("encoding", "").lower()
-    return TextHeader(parts, stored, PACKED.get(encoding, encoding), _to_mm(path, fields))
+    return TextHeader(parts, 0 if parts else end, stored, PACKED.get(encoding, encoding), _to_mm(path, fields))
 
 
 def _fields(path: Path, text: str) -> tuple[dict[str, str], str]:

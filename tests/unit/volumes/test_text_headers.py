@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -232,3 +233,21 @@ def test_packed_voxels_cut_short_are_told(tmp_path, capfd):
     (tmp_path / "a.mha").write_bytes((tmp_path / "a.mha").read_bytes()[:-5])
     assert reason_of(tmp_path / "a.mha") is Reason.TRUNCATED
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["mha", "nrrd"])
+def test_a_flipped_bit_in_packed_voxels_is_told_and_stderr_stays_as_it_was(tmp_path, capfd, kind):
+    import SimpleITK as sitk
+
+    path = tmp_path / f"a.{kind}"
+    sitk.WriteImage(sitk.GetImageFromArray(VOXELS.transpose()), str(path), True)
+    assert np.array_equal(volumes.read_volume(path).array, VOXELS)
+    whole = path.read_bytes()
+    for place in (20, 60, 100):
+        data = bytearray(whole)
+        data[-place] ^= 4
+        path.write_bytes(data)
+        assert reason_of(path) is Reason.TRUNCATED
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"seen")
+    assert capfd.readouterr().err == "seen"
