@@ -6,6 +6,7 @@
     ├── PipelineError           exit 1   a pipeline or bundle is broken or untrusted
     │   └── UnsuitableScanError exit 1   the scan is sound, but not for this pipeline; carries a Reason
     ├── OutputError             exit 1   results cannot be written
+    │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file
     ├── TrainingError           exit 1   training cannot start or go on
     └── DataError               exit 1   a table, a truth or predictions cannot be read, or nothing is left to score
 
@@ -113,6 +114,10 @@ class UnsuitableScanError(PipelineError):
 
 class OutputError(MedimgError):
     """Results cannot be written (a path that is a file, a full disk, no permission)."""
+
+
+class UnstorableError(OutputError):
+    """One volume's values fit no file that other programs read; the disk and the other volumes are sound."""
 
 
 class TrainingError(MedimgError):

@@ -1,4 +1,4 @@
-"""Atomic writes (a temporary name beside the target, fsync, rename), relative names, digests, detached data files.
+"""Atomic writes (a temporary name beside the target, fsync, rename), relative names, digests.
 
 A killed run leaves nothing half-written.
 """
@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,18 +18,6 @@ from medimg.errors import OutputError
 
 TEMPORARY_PREFIX = ".medimg-"
 READ_CHUNK_BYTES = 1 << 20
-
-HEADER_BYTES = 1 << 20
-"""Enough of a file to hold any MetaImage or NRRD header, a list of thousands of data files included."""
-
-DATA_FILE = re.compile(r"^(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*(\S[^\r\n]*)\r?\n?", re.MULTILINE)
-"""The field of a MetaImage or an NRRD header that names its voxel file (teem.sourceforge.net/nrrd/format.html)."""
-
-DATA_FILE_SERIES = re.compile(r"(.*%0?\d{0,2}d.*?)[ \t]+(\d+)[ \t]+(\d+)(?:[ \t]+(-?[1-9]\d*))?(?:[ \t]+\d+)?")
-"""Numbered voxel files: printf format, first, last, step (1 when left out); NRRD may add a dimension."""
-
-MAX_DATA_FILES = 1 << 16
-"""More than any scan has slices."""
 
 
 @contextlib.contextmanager
@@ -109,15 +96,21 @@ def json_text(document: Any) -> str:
 
 def output_folder(path: Path) -> Path:
     """`path` as a folder that exists and can be written. Raises OutputError when it is a file or cannot be made."""
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"output path {path} is a file; name a folder with -o")
+    check_output_folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    if not os.access(path, os.W_OK):
-        raise OutputError(f"output folder {path} is not writable; choose another with -o")
     return path
+
+
+def check_output_folder(path: Path) -> None:
+    """Raises OutputError when `path` is a file, or it, or the folder it would be made in, cannot be written."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"output path {path} is a file; name a folder with -o")
+    nearest = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), path)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise OutputError(f"output folder {path} is not writable; choose another with -o")
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -142,32 +135,6 @@ def sha256_of_files(paths: Sequence[Path]) -> str:
     if len(paths) == 1:
         return sha256_of_file(paths[0])
     return hashlib.sha256("\n".join(map(sha256_of_file, paths)).encode()).hexdigest()
-
-
-def data_files(header: Path) -> list[Path]:
-    """The voxel files a MetaImage or NRRD header names, in order; [] when the voxels follow in the same file."""
-    with header.open("rb") as stream:
-        text = stream.read(HEADER_BYTES).decode("latin-1")
-    if text.startswith("NRRD"):
-        text = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]  # a blank line ends the header
-    match = DATA_FILE.search(text)
-    value = match.group(1).strip() if match else "LOCAL"
-    if match is None or value.upper() == "LOCAL":
-        return []
-    if value.split()[0] == "LIST":
-        names = [line.strip() for line in text[match.end() :].splitlines() if line.strip()]
-    else:
-        names = _numbered(value) or [value]
-    return [header.parent / name for name in names]
-
-
-def _numbered(value: str) -> list[str]:
-    series = DATA_FILE_SERIES.fullmatch(value)
-    if series is None:
-        return []
-    first, last, step = int(series[2]), int(series[3]), int(series[4] or 1)
-    numbers = range(first, last + (1 if step > 0 else -1), step)[:MAX_DATA_FILES]
-    return [re.sub(r"%(0?\d*)d", lambda form, n=n: format(n, form[1] + "d"), series[1]) for n in numbers]
 
 
 def _sync(path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import click
 
+from medimg.cli.plain import shown
 from medimg.progress import Progress, silent
 
 LOGGER = "medimg"
@@ -86,13 +87,20 @@ def tamed_third_parties() -> Iterator[None]:
         own.setLevel(levels[1])
 
 
+class _Plain(logging.Formatter):
+    """Messages quote file names and headers."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return shown(super().formatMessage(record))
+
+
 def _apply(chosen: Settings) -> None:
     if not sys.warnoptions:  # python -W and PYTHONWARNINGS are the user's own word
         warnings.simplefilter("default" if chosen.verbose else "ignore")
     own = logging.getLogger(LOGGER)
     own.setLevel(logging.INFO if chosen.verbose else logging.ERROR if chosen.quiet else logging.WARNING)
     for handler in own.handlers:
-        handler.setFormatter(logging.Formatter(DETAILED if chosen.verbose else PLAIN))
+        handler.setFormatter(_Plain(DETAILED if chosen.verbose else PLAIN))
 
 
 @contextlib.contextmanager
@@ -147,7 +155,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; in a pipe one line a row with tabs between, names of the columns first."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            click.echo("\t".join(row))
+            click.echo("\t".join(map(shown, row)))
         return
     from rich.console import Console
     from rich.markup import escape
@@ -155,5 +163,5 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(shown(cell)) for cell in row))
     Console().print(table)

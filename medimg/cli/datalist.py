@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from medimg.cli.plain import say
+
 
 @click.command(
     epilog="""\b
@@ -41,12 +43,12 @@ def command(context: click.Context, folder: Path, output: Path, layout: str | No
     built = build_datalist(folder, output.parent, folds, seed, layout)
     files.write_json(output, built.document)
     patients = {entry["patient"] for entry in built.document["training"]}
-    click.echo(
+    say(
         f"{built.kind}: {built.document['numTraining']} cases of {len(patients)} patients, "
         f"{built.document['numTest']} for testing, {folds or 'no'} folds"
     )
-    click.echo(str(output))
+    say(output)
     for line in built.left_out:
-        click.echo(f"medimg: warning: left out {line}", err=True)
+        say(f"medimg: warning: left out {line}", err=True)
     if built.left_out:
         context.exit(ExitCode.SOME_FAILED)

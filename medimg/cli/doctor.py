@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -10,6 +9,8 @@ from importlib import metadata, util
 from typing import Any
 
 import click
+
+from medimg.cli.plain import say, say_json
 
 SCHEMA = "medimg.doctor/1"
 GIB = 2**30
@@ -43,10 +44,10 @@ def command(as_json: bool) -> None:
     """
     found = examine()
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        say_json(found)
         return
     for line in _lines(found):
-        click.echo(line)
+        say(line)
 
 
 def examine() -> dict[str, Any]:

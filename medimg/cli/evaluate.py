@@ -10,6 +10,7 @@ import click
 
 from medimg.cli.console import print_table
 from medimg.cli.options import engine_options, output_option, pipeline_option
+from medimg.cli.plain import say
 
 if TYPE_CHECKING:
     from medimg.evaluate.evaluation import Metric
@@ -169,15 +170,15 @@ def _show(outcome: Outcome) -> None:
     evaluation, comparison = outcome.evaluation, outcome.comparison
     rows = [(name, *_cells(metric)) for name, metric in evaluation.metrics.items()]
     print_table(("metric", "value", "ci95_low", "ci95_high"), rows)
-    click.echo(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in evaluation.counts.items()))
+    say(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in evaluation.counts.items()))
     if comparison is not None:
         table = comparison.table()
         print_table(table.columns, [["" if cell is None else _text(cell) for cell in row] for row in table.rows])
     for warning in evaluation.warnings:
-        click.echo(f"medimg: warning: {warning}", err=True)
+        say(f"medimg: warning: {warning}", err=True)
     for failure in evaluation.failed:
-        click.echo(f"medimg: not scored: {failure.case}: {failure.message}", err=True)
-    click.echo(str(outcome.written[-1]))
+        say(f"medimg: not scored: {failure.case}: {failure.message}", err=True)
+    say(outcome.written[-1])
 
 
 def _cells(metric: Metric) -> tuple[str, ...]:

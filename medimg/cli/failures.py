@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 
 from medimg.cli import console
+from medimg.cli.plain import say, shown_lines
 from medimg.errors import ExitCode, MedimgError
 
 INTERRUPTED = "interrupted; nothing half-written was kept"
@@ -53,8 +54,8 @@ def as_one_line() -> Iterator[None]:
 def _say(message: str, exit_code: int, error: BaseException | None = None) -> click.exceptions.Exit:
     """Write the line to stderr, after the traceback of `error` when --verbose asked for it."""
     if error is not None and console.settings().verbose:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    click.echo(f"medimg: error: {' '.join(message.split())}", err=True)
+        click.echo(shown_lines("".join(traceback.format_exception(error))), err=True, nl=False)
+    say(f"medimg: error: {' '.join(message.split())}", err=True)
     return click.exceptions.Exit(int(exit_code))
 
 

@@ -15,6 +15,7 @@ from medimg.cli.options import (
     read_options,
     series_uid_option,
 )
+from medimg.cli.plain import say
 
 if TYPE_CHECKING:
     from medimg.stages.case import Case
@@ -85,23 +86,23 @@ def say_result(case: Case, output: Path) -> None:
     from medimg import NOT_A_MEDICAL_DEVICE
 
     report = case.report
-    click.echo(f"pipeline: {report.pipeline['name']} {report.pipeline['version']} on {', '.join(case.volumes)}")
+    say(f"pipeline: {report.pipeline['name']} {report.pipeline['version']} on {', '.join(case.volumes)}")
     for entry in report.inputs:
         name = entry["description"] or entry["series_uid"] or ""
-        click.echo(f"  {entry['role']}: {entry['path']}  {name}".rstrip())
+        say(f"  {entry['role']}: {entry['path']}  {name}".rstrip())
     if others := len(report.provenance.get("selection", {}).get("not_chosen", ())):
-        click.echo(f"  {others} other scans were not chosen; report.json says why")
+        say(f"  {others} other scans were not chosen; report.json says why")
     if "device" in report.provenance:
-        click.echo(f"device: {report.provenance['device']['chosen']}")
+        say(f"device: {report.provenance['device']['chosen']}")
     for warning in report.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     if "infer" in case.clock.seconds:
-        click.echo(f"findings: {len(report.findings)}")
+        say(f"findings: {len(report.findings)}")
     for finding in report.findings:
         x, y, z = finding.center_lps_mm
         size = "" if finding.diameter_mm is None else f"  {finding.diameter_mm:.1f} mm"
         volume = "" if finding.volume_mm3 is None else f"  {finding.volume_mm3 / 1000:.2f} ml"
         score = "" if finding.probability is None else f"  probability {finding.probability:.2f}"
-        click.echo(f"  {finding.id}  {finding.label}{size}{volume}{score}  at LPS ({x:.1f}, {y:.1f}, {z:.1f}) mm")
-    click.echo(f"results: {output}")
-    click.echo(NOT_A_MEDICAL_DEVICE)
+        say(f"  {finding.id}  {finding.label}{size}{volume}{score}  at LPS ({x:.1f}, {y:.1f}, {z:.1f}) mm")
+    say(f"results: {output}")
+    say(NOT_A_MEDICAL_DEVICE)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from medimg.cli.plain import say_json
 
 if TYPE_CHECKING:
     from medimg.pipeline import Pipeline
@@ -34,7 +35,7 @@ def command(as_json: bool) -> None:
 
     entries = [describe(pipeline) for pipeline in find_pipelines()]
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "pipelines": entries}, indent=2))
+        say_json({"schema": SCHEMA, "pipelines": entries})
         return
     columns = ("name", "version", "task", "modality", "inputs", "weights", "licence", "model card")
     print_table(columns, [_row(entry) for entry in entries])

@@ -10,6 +10,7 @@ import click
 from medimg.cli.console import print_table, progress_bars
 from medimg.cli.imports import quick_imports
 from medimg.cli.options import choice_options, read_options
+from medimg.cli.plain import say, say_json
 
 if TYPE_CHECKING:
     from medimg.dicom.options import ReadOptions
@@ -76,11 +77,9 @@ def command(
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     _check(output, list_only, dry_run, as_json)
     if list_only:
-        _list(path, choice, options, as_json)
+        _list(path, output, choice, options, as_json)
         return
-    if dry_run:
-        output = None
-    _preprocess(context, path, output, choice, options, as_json)
+    _preprocess(context, path, output, choice, options, dry_run, as_json)
 
 
 def _check(output: Path | None, list_only: bool, dry_run: bool, as_json: bool) -> None:
@@ -93,38 +92,43 @@ def _check(output: Path | None, list_only: bool, dry_run: bool, as_json: bool) -
         raise click.UsageError("Missing option '-o' / '--output'")
 
 
-def _list(path: Path, choice: Choice, options: ReadOptions, as_json: bool) -> None:
-    from medimg.files import json_text
+def _list(path: Path, output: Path | None, choice: Choice, options: ReadOptions, as_json: bool) -> None:
     from medimg.stages.listing import list_folder, table
 
     with progress_bars() as progress:
-        document = list_folder(path, choice, progress, options)
+        document = list_folder(path, choice, progress, options, output)
     if as_json:
-        click.echo(json_text(document), nl=False)
+        say_json(document)
         return
     print_table(*table(document))
     if document["not_chosen"]:
-        click.echo(f"{document['not_chosen']} others were not asked for")
+        say(f"{document['not_chosen']} others were not asked for")
     if document["skipped"]:
-        click.echo(f"{len(document['skipped'])} other files are no scans")
+        say(f"{len(document['skipped'])} other files are no scans")
 
 
 def _preprocess(
-    context: click.Context, path: Path, output: Path | None, choice: Choice, options: ReadOptions, as_json: bool
+    context: click.Context,
+    path: Path,
+    output: Path | None,
+    choice: Choice,
+    options: ReadOptions,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     with quick_imports():
         from medimg.errors import ExitCode
-        from medimg.files import json_text
         from medimg.stages.candidates import MANIFEST_FILE
         from medimg.stages.preprocess import preprocess_folder
 
     with progress_bars() as progress:
-        manifest = preprocess_folder(path, output, progress, choice, options)
+        manifest = preprocess_folder(path, output, progress, choice, options, dry_run)
     if as_json:
-        click.echo(json_text(manifest.to_dict()), nl=False)
+        say_json(manifest.to_dict())
     else:
         _show(manifest)
-        click.echo(str(output / MANIFEST_FILE) if output is not None else "nothing was written; pixels were not read")
+        written = None if dry_run or output is None else output / MANIFEST_FILE
+        say(written or "nothing was written; pixels were not read")
     if manifest.rejected or manifest.damaged:
         context.exit(ExitCode.SOME_FAILED)
 
@@ -133,12 +137,12 @@ def _show(manifest: Manifest) -> None:
     """One row a series, and how many files belong to none."""
     print_table(COLUMNS, [_row(entry) for entry in manifest.series])
     if manifest.not_chosen:
-        click.echo(f"{len(manifest.not_chosen)} others were not asked for; the manifest names them")
+        say(f"{len(manifest.not_chosen)} others were not asked for; the manifest names them")
     if manifest.skipped:
-        click.echo(f"{len(manifest.skipped)} other files skipped; the manifest says why")
+        say(f"{len(manifest.skipped)} other files skipped; the manifest says why")
     if manifest.damaged:
         first = manifest.damaged[0].name
-        click.echo(
+        say(
             f"medimg: warning: {len(manifest.damaged)} files were meant to be DICOM and cannot be read ({first}, ...): "
             "slices may be missing at the end of a series; copy them again",
             err=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from medimg.cli.options import output_option
+from medimg.cli.plain import say
 
 
 @click.command(
@@ -34,4 +35,4 @@ def command(folder: Path, formats: tuple[str, ...], output: Path) -> None:
     files.output_folder(output)
     report = read_report(folder)
     for path in write_report(report, read_volumes(report, folder), output, formats or FORMATS):
-        click.echo(str(path))
+        say(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from medimg.cli.options import VolumeArgument, output_option, pipeline_option, series_uid_option
+from medimg.cli.plain import say
 
 
 @click.command(
@@ -33,11 +34,11 @@ def command(
     files.output_folder(output)
     selection = select(volumes, load_pipeline(pipeline_name) if pipeline_name else None, series_uids=series_uids)
     path = write_selection(selection, output)
-    click.echo(f"pipeline: {selection.pipeline.name} ({selection.why})")
+    say(f"pipeline: {selection.pipeline.name} ({selection.why})")
     for role, candidate in selection.chosen.items():
-        click.echo(f"  {role}: {candidate.path} {candidate.series_uid or ''} {candidate.description}")
+        say(f"  {role}: {candidate.path} {candidate.series_uid or ''} {candidate.description}")
     for refused in selection.not_chosen:
-        click.echo(f"  not: {refused['path']} {refused['series_uid'] or ''} {refused['description']}: {refused['why']}")
+        say(f"  not: {refused['path']} {refused['series_uid'] or ''} {refused['description']}: {refused['why']}")
     for warning in (warning for candidate in selection.chosen.values() for warning in candidate.warnings):
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(str(path))
+        say(f"warning: {warning}", err=True)
+    say(path)

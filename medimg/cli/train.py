@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from medimg.cli.plain import say
+
 if TYPE_CHECKING:
     from medimg.train.config import TrainConfig
     from medimg.train.task import Task
@@ -78,7 +80,7 @@ def command(
 
         files.output_folder(output)
         checked = None if fold is None else _checked_fold(fold)
-        click.echo(f"bundle in {train_shape(pipeline, config_path, data, output, checked)}")
+        say(f"bundle in {train_shape(pipeline, config_path, data, output, checked)}")
         return
     config = read_config(config_path or pipeline.folder / "train.yaml")
     if fold is not None:
@@ -93,7 +95,7 @@ def command(
         state = fit(config, network, task, output, device=chosen.device, log=listen, group=group)
         if group.leads:
             bundle = pack(pipeline, config, state, output, start)
-            click.echo(f"best score {state.best:.4f}; bundle in {bundle}")
+            say(f"best score {state.best:.4f}; bundle in {bundle}")
 
 
 def _checked_fold(fold: str) -> str:
@@ -140,7 +142,7 @@ def _listener(steps: int, leads: bool) -> Iterator[Callable[[dict[str, Any]], No
 def _print(entry: dict[str, Any], steps: int, every: int = 100) -> None:
     if _validated(entry) or entry["step"] % every == 0:
         remaining = entry["seconds"] / entry["step"] * (steps - entry["step"])
-        click.echo(f"step {entry['step']}/{steps} {_values(entry)} ETA {remaining / 60:.0f} min")
+        say(f"step {entry['step']}/{steps} {_values(entry)} ETA {remaining / 60:.0f} min")
 
 
 def _validated(entry: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from medimg.progress import Progress, silent
 from medimg.results import MANIFEST_SCHEMA
 from medimg.stages.identify import identified
 from medimg.stages.roles import role_of_description, role_of_name
-from medimg.stages.volume_files import is_scan_file
+from medimg.stages.volume_files import check_regular, is_scan_file
 from medimg.study import MR_ROLE_ALIASES, Volume
 
 SELECTION_FILE = "selection.json"
@@ -66,6 +66,7 @@ def find_candidates(path: Path, role: str | None = None, progress: Progress = si
     Raises InputError when a file is not a sound volume or a folder holds nothing to read, UsageError when `role`
     is given to a folder that holds several scans.
     """
+    check_regular(path)
     path = medium_of(path)
     if path.is_file() and (volumes.is_volume_file(path) or not is_dicom_or_archive(path)):
         return [_from_file(path, role)]

@@ -28,13 +28,19 @@ PATIENT_TAGS = wanted(map(fields.tag_of, ("PatientName", "PatientID")))
 
 
 def list_folder(
-    root: Path, choice: Choice = EVERYTHING, progress: Progress = silent, options: ReadOptions = AS_SCANNED
+    root: Path,
+    choice: Choice = EVERYTHING,
+    progress: Progress = silent,
+    options: ReadOptions = AS_SCANNED,
+    results: Path | None = None,
 ) -> dict[str, Any]:
     """The `medimg.list/1` document of everything under `root` that was asked for.
 
+    results: an output folder; what an earlier run left there is not listed.
+
     Raises InputError (not_dicom) when there is nothing, UsageError when nothing there was asked for.
     """
-    found = survey(root, progress=progress)
+    found = survey(root, results, progress)
     chosen, not_chosen = divide(found, choice)
     if not chosen:
         raise nothing_there(found, root)
@@ -109,13 +115,8 @@ def _patient(path: Path) -> dict[str, str]:
 def table(document: dict[str, Any]) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:
     """The document as the columns and rows of a table."""
     columns = ("patient", "study date", "modality", "description", "size", "spacing mm", "kernel", "files", "verdict")
-    rows = [tuple(map(_shown, _row(entry))) for entry in document["series"]]
+    rows = [_row(entry) for entry in document["series"]]
     return (*columns, "series UID"), rows
-
-
-def _shown(text: str) -> str:
-    """On one line, and without what would steer a terminal: headers are other people's text."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

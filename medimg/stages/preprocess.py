@@ -11,16 +11,18 @@ from medimg import files
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.series import SeriesResult, outline_series, read_series
-from medimg.errors import UsageError
+from medimg.errors import InputError, Reason, UnstorableError, UsageError
 from medimg.progress import Progress, silent
 from medimg.stages.candidates import MANIFEST_FILE, SELECTION_FILE, Candidate, find_candidates
 from medimg.stages.choose import EVERYTHING, Choice
+from medimg.stages.earlier import earlier_results, remove_earlier
 from medimg.stages.identify import role_of_file
 from medimg.stages.manifest import Manifest, entry_of, left_out
+from medimg.stages.names import name_of_file, name_of_series
 from medimg.stages.roles import role_of_name
-from medimg.stages.save import file_stem, save_volume
+from medimg.stages.save import save_volume
 from medimg.stages.survey import Survey, divide, nothing_there, survey
-from medimg.stages.volume_files import file_name, outline_file, read_file
+from medimg.stages.volume_files import outline_file, read_file
 from medimg.study import Volume
 from medimg.volumes import stem
 
@@ -40,43 +42,43 @@ def preprocess_folder(
     progress: Progress | None = None,
     choice: Choice = EVERYTHING,
     options: ReadOptions = AS_SCANNED,
+    dry_run: bool = False,
 ) -> Manifest:
     """Convert every series and volume file under `root` that was asked for into `output`.
 
-    Writes `<name>.nii.gz`, `<name>.json` and manifest.json. Without `output` nothing is written and no pixel read:
-    the manifest says what headers tell, and the names there would be; its status may be "to be read" too.
+    Writes `<name>.nii.gz`, `<name>.json` and manifest.json. A dry run (and one without `output`) writes nothing and
+    reads no pixel: the manifest says what headers tell, and the names there would be; its status may be "to be read".
     A `root` that `medimg select` left gives what was chosen, and nothing else. A volume that `options` let be
     resampled comes with `<name>_made_up_mask.nii.gz`, 1 for every voxel that was not scanned.
-    One series is in memory at a time. The manifest is written whatever happens to single series, and last: a run that
-    is stopped leaves none, so that no half of a folder looks whole.
+    What the manifest of an earlier run in `output` lists is no input, and is removed as soon as there is something to
+    write. One series is in memory at a time. The manifest is written whatever happens to single series, and last: a
+    run that is stopped leaves none, so that no half of a folder looks whole.
     Raises OutputError, InputError (not_dicom) when there is nothing to convert, UsageError when nothing there was
     asked for.
     """
     listen = progress or silent
     if output is not None:
-        files.output_folder(output)
-    run = _Run(root, output, options)
+        check = files.check_output_folder if dry_run else files.output_folder
+        check(output)
+    run = _Run(root, None if dry_run else output, options)
     if (root / SELECTION_FILE).is_file():
         return _preprocess_selection(run, listen, choice)
     found = survey(root, output, listen)
     chosen, not_chosen = divide(found, choice)
-    _withdraw_manifest(output)
+    if not chosen and output is not None and earlier_results(output):
+        raise nothing_there(found, root)  # and what the earlier run found stays as it is
+    if run.output is not None:
+        remove_earlier(run.output)
     manifest = Manifest(root, skipped=found.skipped, damaged=found.damaged)
     manifest.not_chosen = [left_out(scan, why, root) for scan, why in not_chosen]
     for done, scan in enumerate(chosen, start=1):
         manifest.series.append(_convert_found(scan, found, run))
         listen("series", done, len(chosen))
-    if output is not None:
-        files.write_json(output / MANIFEST_FILE, manifest.to_dict())
+    if run.output is not None:
+        files.write_json(run.output / MANIFEST_FILE, manifest.to_dict())
     if not manifest.series:
         raise nothing_there(found, root)
     return manifest
-
-
-def _withdraw_manifest(output: Path | None) -> None:
-    """Remove that of an earlier run, when it is certain that there is something to write."""
-    if output is not None:
-        (output / MANIFEST_FILE).unlink(missing_ok=True)
 
 
 def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
@@ -85,6 +87,7 @@ def save_volumes(volumes: Mapping[str, Volume], output: Path) -> Path:
     What a chain's preprocess stage does with `save: true`.
     """
     files.output_folder(output)
+    remove_earlier(output, [path for volume in volumes.values() for path in volume.source.files])
     manifest = Manifest(output)
     for role, volume in volumes.items():
         manifest.series.append(_convert_volume(volume, role, _Run(volume.source.path, output), role))
@@ -97,7 +100,8 @@ def _preprocess_selection(run: _Run, listen: Progress, choice: Choice) -> Manife
         raise UsageError(f"{run.root / SELECTION_FILE} has chosen already; name the scan's own folder to choose anew")
     manifest = Manifest(run.root)
     chosen = find_candidates(run.root)
-    _withdraw_manifest(run.output)
+    if run.output is not None:
+        remove_earlier(run.output, [path for one in chosen if one.volume for path in one.volume.source.files])
     for done, candidate in enumerate(chosen, start=1):
         manifest.series.append(_convert_chosen(candidate, replace(run, root=candidate.path)))
         listen("series", done, len(chosen))
@@ -135,20 +139,26 @@ def _convert_found(scan: SeriesHeaders | Path, found: Survey, run: _Run) -> dict
 def _convert(headers: SeriesHeaders, run: _Run, role: str | None = None) -> dict[str, Any]:
     """Read one series, write its volumes and sidecars; its manifest entry."""
     read = outline_series if run.output is None else read_series
-    return _written(read(headers, run.options), file_stem(headers), run, role)
+    return _written(read(headers, run.options), name_of_series(headers), run, role)
 
 
 def _convert_file(path: Path, folder: Path, run: _Run) -> dict[str, Any]:
     """Read one volume file, write its volumes and sidecars; its manifest entry."""
     result = outline_file(path) if run.output is None else read_file(path)
-    return _written(result, file_name(path, folder), run, role_of_file(path))
+    return _written(result, name_of_file(path, folder), run, role_of_file(path))
 
 
 def _written(result: SeriesResult, name: str, run: _Run, role: str | None) -> dict[str, Any]:
-    """Write the volumes of a result, numbered when there are several; its manifest entry."""
+    """Write the volumes of a result, numbered when there are several; its manifest entry.
+
+    A volume whose values fit no NIfTI file is a rejection of this entry; a disk that takes nothing ends the run.
+    """
     several = len(result.volumes) > 1
-    volumes = [
-        save_volume(volume, run.root, run.output, f"{name}_{number}" if several else name, role)
-        for number, volume in enumerate(result.volumes, start=1)
-    ]
-    return entry_of(result, volumes, run.root)
+    written = []
+    for number, volume in enumerate(result.volumes, start=1):
+        try:
+            written.append(save_volume(volume, run.root, run.output, f"{name}_{number}" if several else name, role))
+        except UnstorableError as error:
+            reason = InputError(Reason.UNSUPPORTED_KIND, str(error), volume.source.files)
+            result.rejection = result.rejection or reason
+    return entry_of(result, written, run.root)

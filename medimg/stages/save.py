@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
 import medimg
 from medimg import files, geometry
-from medimg.dicom.discover import SeriesHeaders
 from medimg.stages.identify import read_sidecar
 from medimg.stages.manifest import relative
 from medimg.study import HOUNSFIELD_TYPES, Volume
@@ -19,12 +16,6 @@ SIDECAR_SCHEMA = "medimg.volume/1"
 
 DICOM_AXES = "i: columns, j: against the DICOM rows, k: slices along row x column"
 """How the axes of an array read from DICOM run."""
-
-MAX_SLUG = 40
-"""Characters of a series description kept in a file name."""
-
-UID_DIGITS = 8
-"""Hex digits of the series UID's digest in a file name: names stay unique and say nothing about the site."""
 
 
 def save_volume(volume: Volume, root: Path, output: Path | None, name: str, role: str | None) -> dict[str, Any]:
@@ -48,16 +39,6 @@ def save_volume(volume: Volume, root: Path, output: Path | None, name: str, role
     sidecar = _sidecar(volume, {**summary, "role": role, "sha256": sha256}, root)
     files.write_json(output / f"{name}.json", sidecar)
     return summary
-
-
-def file_stem(headers: SeriesHeaders) -> str:
-    """A safe, unique file name for a series: number, description, digest of its UIDs."""
-    text = headers.description or headers.modality or "series"
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:MAX_SLUG].strip("-") or "series"
-    uids = f"{headers.study_uid}/{headers.series_uid}"
-    digest = hashlib.sha256(uids.encode()).hexdigest()[:UID_DIGITS]
-    number = "" if headers.number is None else f"{headers.number:03d}_"
-    return f"{number}{slug}_{digest}"
 
 
 def _write_mask(volume: Volume, path: Path, mask: Path) -> None:

@@ -91,7 +91,8 @@ def _match_single(pipeline: Pipeline, candidates: Sequence[Candidate], left: Lef
         names = listed([named(candidate) for candidate in right])
         raise UnsuitableScanError(
             Reason.AMBIGUOUS_SERIES,
-            f"scans of several studies, or of unknown ones ({names}); name one file or one study's folder",
+            f"scans of several studies, or of unknown ones ({names}); name one file, one study's folder, "
+            "or one series with --series-uid",
         )
     others = [not_chosen_entry(c, _why_not(c)) for c in candidates if c not in right]
     rule = preference(str(pipeline.options("select").get("prefer", "only")))
@@ -104,7 +105,7 @@ def _asked_for(candidates: Sequence[Candidate], series_uids: Sequence[str]) -> t
         return list(candidates), []
     there = {candidate.series_uid for candidate in candidates}
     if absent := sorted(set(series_uids) - there):
-        names = listed([f"{c.series_uid} ({c.description})" for c in candidates if c.series_uid])
+        names = listed([f"{c.series_uid} ({c.description or 'no description'})" for c in candidates if c.series_uid])
         raise UsageError(f"no series {', '.join(absent)}; there are {names or 'none'}")
     kept = [c for c in candidates if c.series_uid is None or c.series_uid in series_uids]
     return kept, [not_chosen_entry(c, "another series UID was asked for") for c in candidates if c not in kept]

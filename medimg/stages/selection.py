@@ -58,7 +58,9 @@ def write_selection(selection: Selection, folder: Path) -> Path:
 
 def named(candidate: Candidate) -> str:
     """What a message calls a scan."""
-    return f"{candidate.path.name}: {candidate.description}" if candidate.headers else candidate.path.name
+    if candidate.headers is None:
+        return candidate.path.name
+    return f"{candidate.path.name}: {candidate.description or candidate.series_uid}"
 
 
 def listed(names: Sequence[str]) -> str:

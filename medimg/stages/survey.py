@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,10 +11,14 @@ from medimg.dicom.parse import quiet
 from medimg.errors import InputError, Reason
 from medimg.progress import Progress, silent
 from medimg.stages.choose import EVERYTHING, Choice, Scan
-from medimg.stages.volume_files import files_of, is_scan_file, outline_file, read_file
+from medimg.stages.earlier import earlier_results
+from medimg.stages.volume_files import check_regular, files_of, is_scan_file, outline_file, read_file
 from medimg.volumes import is_volume_file
 
 IN_ARCHIVE = "a volume file inside an archive is not read; unpack it and name it"
+
+
+EARLIER = "written into the output folder by an earlier run; not read, and replaced by the next one"
 
 
 @dataclass
@@ -31,21 +36,22 @@ class Survey:
 
 
 def survey(root: Path, results: Path | None = None, progress: Progress = silent) -> Survey:
-    """Look at everything under `root`; volume files under the folder `results` are of an earlier run, and skipped.
+    """Look at everything under `root`; what an earlier run left in the folder `results` is skipped.
 
-    Raises InputError (unreadable) when the root cannot be listed.
+    Raises InputError: unreadable when the root cannot be listed, not_a_regular_file.
     """
+    check_regular(root)
     discovery = discover(root, progress)
     damaged = discovery.damaged
-    own = None if results is None else results.resolve()
+    own = set() if results is None else {path.resolve() for path in earlier_results(results)}
     found = [
         skip.path
         for skip in discovery.skipped
-        if skip.reason is Reason.NOT_DICOM and is_scan_file(skip.path) and own not in skip.path.resolve().parents
+        if skip.reason is Reason.NOT_DICOM and is_scan_file(skip.path) and skip.path.resolve() not in own
     ]
     with quiet():
         taken = {part for path in found for part in files_of(path)}
-    rest = [_told(skip) for skip in discovery.skipped if skip.path not in taken]
+    rest = [_told(skip, own) for skip in discovery.skipped if skip.path not in taken]
     return Survey(search_folder(discovery.root), discovery.series, found, rest, damaged)
 
 
@@ -87,7 +93,11 @@ def _scan_of_file(path: Path, choice: Choice) -> Scan:
     return Scan(known.series_uid, known.modality, known.description, f"{known.modality or '?'} {path.name}")
 
 
-def _told(skip: Skipped) -> Skipped:
-    """A volume file in an archive looks like one that is read; it is told that it is not."""
-    inside = skip.reason is Reason.NOT_DICOM and not skip.path.exists() and is_volume_file(skip.path)
+def _told(skip: Skipped, own: Collection[Path]) -> Skipped:
+    """With a word on files that look like one that is read: in an archive, and of an earlier run."""
+    if skip.reason is not Reason.NOT_DICOM:
+        return skip
+    if own and skip.path.resolve() in own:
+        return Skipped(skip.path, skip.reason, EARLIER)
+    inside = not skip.path.exists() and is_volume_file(skip.path)
     return Skipped(skip.path, skip.reason, IN_ARCHIVE) if inside else skip

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from medimg.dicom.series import SeriesResult
-from medimg.errors import InputError
+from medimg.errors import InputError, Reason
 from medimg.stages.identify import identified, read_sidecar, with_sidecar
 from medimg.study import Source, Volume
 from medimg.volumes import Opened, check_voxels, is_volume_file, open_volumes, read_volumes, stem
 
-MAX_SLUG = 40
-"""Characters of a file's stem kept in the name of what is made of it."""
 
-PATH_DIGITS = 8
-"""Hex digits of the digest of the file's place: files of one name in two folders stay apart."""
+def check_regular(path: Path) -> None:
+    """Raise InputError not_a_regular_file for a pipe, a device or a socket, which are never opened."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        message = f"{path} is a pipe, a device or a socket; name a file or a folder"
+        raise InputError(Reason.NOT_A_REGULAR_FILE, message, [path])
 
 
 def is_scan_file(path: Path) -> bool:
@@ -42,13 +41,6 @@ def outline_file(path: Path) -> SeriesResult:
     return _result(path, outline=True)
 
 
-def file_name(path: Path, root: Path) -> str:
-    """A safe, unique name without a suffix for what is made of a file found under `root`."""
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", stem(path)).strip("-")[:MAX_SLUG].strip("-") or "volume"
-    place = path.relative_to(root).as_posix() if root in path.parents else path.name
-    return f"{slug}_{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()[:PATH_DIGITS]}"
-
-
 def files_of(path: Path) -> tuple[Path, ...]:
     """The file and those that hold its voxels (.img, .raw), which are no scans of their own."""
     try:
@@ -64,8 +56,8 @@ def _result(path: Path, outline: bool) -> SeriesResult:
     try:
         opened = open_volumes(path)
         volumes = _outlined(opened) if outline else read_volumes(opened)
-    except InputError as error:
-        result.rejection = _named(error, path)
+    except (InputError, MemoryError) as error:
+        result.rejection = error = _named(error if isinstance(error, InputError) else _no_memory(path), path)
         result.unused = [part for part in files_of(path) if part not in error.files]
         return result
     for number, volume in enumerate(volumes, start=1):
@@ -92,6 +84,11 @@ def _add(volume: Volume, number: int, count: int, result: SeriesResult, outline:
     result.study_uid, result.series_uid = known.source.study_uid or "", known.source.series_uid or ""
     result.modality, result.description = known.modality or "", known.description
     result.volumes.append(known)
+
+
+def _no_memory(path: Path) -> InputError:
+    message = f"{path}: not enough memory for this volume; close other programs, or crop it"
+    return InputError(Reason.TOO_LARGE, message, [path])
 
 
 def _named(error: InputError, path: Path) -> InputError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from medimg import geometry
 from medimg.errors import InputError, Reason
@@ -30,6 +31,8 @@ DAMAGE_WORDS = (
     "completely",
 )
 """Parts of the messages with which gzip, nibabel and ITK report a file that ends early or fails its checksum."""
+
+INT32 = np.iinfo(np.int32)
 
 MIN_SLICES = 2
 """Fewer along any axis is a picture, not a volume."""
@@ -90,22 +93,28 @@ def time_series(path: Path, shape: tuple[int, ...]) -> InputError:
     )
 
 
-def check_claim(path: Path, shape: tuple[int, ...], item_bytes: int) -> None:
-    """Refuse a header that claims more voxels than any scan has, or than the file can hold."""
+def check_claim(path: Path, shape: tuple[int, ...], item_bytes: int, possible_bytes: float) -> None:
+    """Refuse a header that claims more voxels than any scan has, or than what is stored can become."""
     voxels = math.prod(shape)
     if voxels > MAX_VOXELS:
         raise InputError(
             Reason.TOO_LARGE, f"{path}: the header claims {voxels:,} voxels, more than {MAX_VOXELS:,}", [path]
         )
-    compressed = path.name.lower().endswith(".gz")
-    holder = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
-    size = holder.stat().st_size * (MAX_DEFLATE_RATIO if compressed else 1)
-    if voxels * item_bytes > size:
+    if voxels * item_bytes > possible_bytes:
         raise InputError(
             Reason.TRUNCATED,
             f"{path}: the header claims {voxels:,} voxels, the file cannot hold them; copy it again",
             [path],
         )
+
+
+def check_range(path: Path, array: NDArray[Any]) -> None:
+    """Raise InputError unsupported_kind for whole numbers that no NIfTI reader takes: 64 bits, beyond int32."""
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or array.size == 0:
+        return
+    if array.min() < INT32.min or array.max() > INT32.max:
+        message = f"{path}: {array.dtype} voxels beyond the range of int32; save them as floats or 32-bit integers"
+        raise InputError(Reason.UNSUPPORTED_KIND, message, [path])
 
 
 def unreadable(path: Path, error: Exception) -> InputError:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medimg import files, geometry
-from medimg.errors import InputError, OutputError, Reason
-from medimg.volumes.checks import check_claim, checked_affine, shape_of_volumes, unreadable
+from medimg.errors import InputError, Reason, UnstorableError
+from medimg.volumes.checks import INT32, MAX_DEFLATE_RATIO, check_claim, checked_affine, shape_of_volumes, unreadable
 from medimg.volumes.opened import Opened
 
 GZIP_LEVEL = 1
@@ -39,15 +39,13 @@ A qform holds no shear, so a sheared sform agrees with its own orthogonal part t
 (nifti1_io.c) computes it: the rotation nearest to the unit axes, by polar decomposition; same spacing and origin.
 """
 
-INT32 = np.iinfo(np.int32)
-
 
 def write_nifti(path: Path, array: NDArray[Any], affine_ras: ArrayLike, description: str = "") -> str:
     """Write array (I, J, K) with its voxel -> RAS mm affine as NIfTI-1, atomically; .gz by isal level 1 on all cores.
 
     64-bit integers are stored as int32, bool as uint8, float16 as float32: what other programs read.
-    Returns the SHA-256 of the file, in hex. Raises OutputError when that would change a value, the array holds no
-    numbers, or the file cannot be written.
+    Returns the SHA-256 of the file, in hex. Raises UnstorableError when that would change a value or the array holds no
+    numbers, OutputError when the file cannot be written.
     """
     import nibabel as nib
 
@@ -105,10 +103,12 @@ def _storable(path: Path, array: NDArray[Any]) -> NDArray[Any]:
         return array.astype(np.uint8)
     if kind in "iu" and size == 8:
         if array.min() < INT32.min or array.max() > INT32.max:
-            raise OutputError(f"cannot write {path}: values do not fit int32; convert them to float64")
+            raise UnstorableError(f"cannot write {path.name}: values do not fit int32; convert them to float64")
         return array.astype(np.int32)
     if kind not in "iuf" or size > 8:
-        raise OutputError(f"cannot write {path}: {array.dtype} is no NIfTI number; convert to int32 or float32")
+        raise UnstorableError(
+            f"cannot write {path.name}: {array.dtype} is no NIfTI number; convert to int32 or float32"
+        )
     target = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
     return array.astype(target, copy=False)
 
@@ -125,11 +125,17 @@ def open_nifti(path: Path) -> Opened:
             raise InputError(
                 Reason.UNSUPPORTED_KIND, f"{path}: voxels are {dtype}, not plain numbers; convert to scalars", [path]
             )
-        check_claim(path, shape, dtype.itemsize)
+        check_claim(path, shape, dtype.itemsize, _possible_bytes(path))
         affine = _nifti_affine(path, image, shape[:3])
     # header before image; a .nii is both
     parts = (Path(image.file_map[role].filename) for role in ("header", "image") if role in image.file_map)
     return Opened(path, shape, affine, "nifti", tuple(dict.fromkeys(parts)), lambda: _load(path, image, shape, dtype))
+
+
+def _possible_bytes(path: Path) -> int:
+    """How many bytes of voxels the file, or the .img half of a pair, can give."""
+    holder = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
+    return holder.stat().st_size * (MAX_DEFLATE_RATIO if path.name.lower().endswith(".gz") else 1)
 
 
 def _load(path: Path, image: Any, shape: tuple[int, int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -176,7 +182,8 @@ def _stored_voxels(path: Path, image: Any, shape: tuple[int, ...], dtype: np.dty
 def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
     if (slope, intercept) == (1.0, 0.0) and stored.dtype.kind in "iu":
         return stored.astype(stored.dtype.newbyteorder("="), copy=False)
-    array: NDArray[Any] = stored.astype(np.float32)
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which `check_voxels` refuses
+        array: NDArray[Any] = stored.astype(np.float32)
     if (slope, intercept) != (1.0, 0.0):
         array *= np.float32(slope)
         array += np.float32(intercept)

@@ -7,7 +7,7 @@ from pathlib import Path
 from medimg import files
 from medimg.errors import InputError, Reason
 from medimg.study import Source, Volume
-from medimg.volumes.checks import check_voxels, time_series
+from medimg.volumes.checks import check_range, check_voxels, time_series
 from medimg.volumes.itk import open_itk
 from medimg.volumes.nifti import open_nifti
 from medimg.volumes.opened import Opened
@@ -16,7 +16,7 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 """Read with nibabel (.hdr/.img: NIfTI or ANALYZE pairs)."""
 
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr", ".gipl", ".gipl.gz", ".vtk")
-"""Read with SimpleITK."""
+"""Read with SimpleITK; GIPL and VTK are known only to be refused: neither can hold an orientation."""
 
 VOLUME_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
 
@@ -73,6 +73,7 @@ def read_volumes(opened: Opened) -> list[Volume]:
     What a volume's voxels are worth is not looked at: see `check_voxels`. Raises InputError.
     """
     array = opened.load()
+    check_range(opened.path, array)
     digest = files.sha256_of_files(opened.parts)
     source = Source(path=opened.path, kind=opened.kind, files=opened.parts, sha256=digest)
     parts = [array[..., number] for number in range(opened.shape[3])]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,46 @@ def test_a_header_does_not_steer_the_terminal(tmp_path):
     chest_study.series(tmp_path, 2, "CHEST", slices=2, PatientName="A\x1b[31mB", PatientID="1\t2")
     (row,) = run(tmp_path, "--list").stdout.splitlines()[1:]
     assert row.startswith("1 2 A?[31mB\t20260102\tCT\tCHEST\t")
+
+
+STEERING = "A\x1b]0;owned\x07\x1b[31m\u202eB"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["preprocess", "IN", "-o", "OUT"],
+        ["preprocess", "IN", "--dry-run"],
+        ["preprocess", "IN", "--list", "--json"],
+        ["preprocess", "IN", "--dry-run", "--json"],
+        ["preprocess", "IN", "-o", "OUT", "--description", "nothing"],
+        ["preprocess", "IN", "-o", "OUT", "--verbose", "--description", "nothing"],
+        ["infer", "--volume", "IN", "-o", "OUT"],
+        ["infer", "--volume", "IN", "-o", "OUT", "--series-uid", "nothing"],
+        ["select", "--volume", "IN", "-o", "OUT"],
+        ["preprocess", "IN/\x1b[31mnowhere", "-o", "OUT"],
+    ],
+    ids=" ".join,
+)
+def test_no_way_out_lets_other_peoples_text_steer_the_terminal(tmp_path, command):
+    text = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": STEERING}
+    for number in (1, 2):
+        chest_study.series(tmp_path / "in" / f"\x1b[31m{number}", number, STEERING, slices=number * 3, **text)
+    (tmp_path / "in" / "\x1b[31mjunk.dcm").write_text("junk")
+    places = {"IN": str(tmp_path / "in"), "OUT": str(tmp_path / "out")}
+    arguments = [word.replace("IN", places["IN"]).replace("OUT", places["OUT"]) for word in command]
+    result = CliRunner().invoke(cli, arguments, prog_name="medimg")
+    assert result.exit_code in {0, 1, 2, 3}
+    assert all(letter.isprintable() or letter in "\n\t" for letter in result.output), repr(result.output)
+    if "--json" in command:
+        assert {entry["description"] for entry in json.loads(result.stdout)["series"]} == {STEERING}
+
+
+def test_the_manifest_keeps_the_true_text(tmp_path):
+    chest_study.series(tmp_path / "in", 2, STEERING, slices=3, SpecificCharacterSet="ISO_IR 192")
+    run(tmp_path / "in", "-o", tmp_path / "out")
+    (entry,) = manifest(tmp_path / "out")["series"]
+    assert entry["description"] == STEERING
 
 
 def test_a_list_and_a_dry_run_write_nothing_and_need_no_output(study, tmp_path):
@@ -268,7 +310,11 @@ def test_a_4d_file_becomes_its_volumes(tmp_path):
     voxels = np.random.default_rng(0).integers(0, 400, (6, 7, 8, 3)).astype(np.int16)
     (tmp_path / "in").mkdir()
     nib.save(nib.Nifti1Image(voxels, OBLIQUE), tmp_path / "in" / "bold.nii.gz")
-    sitk.WriteImage(sitk.GetImageFromArray(voxels.transpose(), isVector=False), str(tmp_path / "in" / "series.nrrd"))
+    series = tmp_path / "in" / "series.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(voxels.transpose(), isVector=False), str(series))
+    # ITK leaves out which four axes these are
+    named = series.read_bytes().replace(b"space dimension: 4", b"space: left-posterior-superior-time")
+    series.write_bytes(named)
     run(tmp_path / "in", "-o", tmp_path / "out")
     for entry in manifest(tmp_path / "out")["series"]:
         assert [Path(volume["path"]).name[-9:] for volume in entry["volumes"]] == [f"_{n}.nii.gz" for n in (1, 2, 3)]
@@ -316,11 +362,110 @@ def test_files_that_are_no_sound_volumes_are_rejected_and_the_others_come_out(tm
     assert accounted(tmp_path / "out") == {path.name for path in folder.iterdir()}
 
 
+def test_one_file_of_values_no_nifti_holds_does_not_end_the_run(tmp_path):
+    folder = tmp_path / "in"
+    write_volumes(folder)
+    huge = np.arange(120, dtype=np.uint64).reshape(4, 5, 6) + (1 << 40)
+    nib.save(nib.Nifti1Image(huge, OBLIQUE, dtype="uint64"), folder / "0_huge.nii.gz")
+    image = sitk.GetImageFromArray(huge.transpose())
+    sitk.WriteImage(image, str(folder / "0_huge2.nrrd"))
+    run(folder, "-o", tmp_path / "out", code=3)
+    told = {entry["description"]: entry for entry in manifest(tmp_path / "out")["series"]}
+    for name in ("0_huge", "0_huge2"):
+        assert (told[name]["reason"], told[name]["volumes"]) == ("unsupported_kind", [])
+    assert [told[name]["status"] for name in ("ct", "pair", "scaled")] == ["ok"] * 3
+    assert accounted(tmp_path / "out") == {path.name for path in folder.iterdir()}
+
+
 def test_results_in_the_input_folder_are_not_read_again(tmp_path):
     chest_study.series(tmp_path / "in", 2, "CHEST")
     for _ in range(2):
         run(tmp_path / "in", "-o", tmp_path / "in" / "out")
     assert len(manifest(tmp_path / "in" / "out")["series"]) == 1
+
+
+def test_a_dry_run_and_a_list_leave_out_what_an_earlier_run_wrote(tmp_path):
+    chest_study.series(tmp_path / "in", 2, "CHEST")
+    run(tmp_path / "in", "-o", tmp_path / "in" / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "in" / "out").iterdir()}
+    for option in ("--dry-run", "--list"):
+        told = document(run(tmp_path / "in", option, "--json", "-o", tmp_path / "in" / "out"))
+        assert [entry["description"] for entry in told["series"]] == ["CHEST"]
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "in" / "out").iterdir()}
+
+
+@pytest.mark.parametrize("output", ["in", "."], ids=["the input itself", "its parent"])
+def test_the_users_own_volumes_are_read_wherever_the_results_go(tmp_path, output):
+    folder = tmp_path / "in"
+    write_volumes(folder)
+    for _ in range(2):  # and what the first run writes is no input of the second
+        run(folder, "-o", tmp_path / output)
+        told = manifest(tmp_path / output)
+        assert {entry["description"] for entry in told["series"]} == {
+            "ct", "brain_t1c", "scaled", "pair", "a", "b", "c", "d",
+        }  # fmt: skip
+    if output == "in":
+        (volume,) = next(entry for entry in told["series"] if entry["description"] == "ct")["volumes"]
+        (skip,) = [skip for skip in told["skipped"] if skip["path"] == volume["path"]]
+        assert "earlier run" in skip["message"]
+
+
+def test_a_new_run_removes_what_the_manifest_of_the_old_one_lists_and_nothing_else(tmp_path):
+    chest_study.series(tmp_path / "first", 2, "FIRST")
+    chest_study.series(tmp_path / "second", 3, "SECOND")
+    output = tmp_path / "out"
+    run(tmp_path / "first", "-o", output)
+    (output / "mine.nii.gz").write_bytes(b"mine")
+    (output / "mine.json").write_text("{}")
+    listed = manifest(output)
+    # a manifest that names other files gives no right to them
+    listed["series"][0]["volumes"] += [{"path": "mine.nii.gz"}, {"path": "../first"}, {"path": "/etc/passwd"}]
+    (output / "manifest.json").write_text(json.dumps(listed))
+    run(tmp_path / "second", "-o", output)
+    (entry,) = manifest(output)["series"]
+    name = entry["volumes"][0]["path"]
+    sidecar = name.replace(".nii.gz", ".json")
+    assert {path.name for path in output.iterdir()} == {"manifest.json", "mine.nii.gz", "mine.json", name, sidecar}
+    assert len(list((tmp_path / "first").iterdir())) > 0
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_results_that_are_named_as_the_input_of_their_own_folder_stay(tmp_path, what):
+    chest_study.series(tmp_path / "in", 2, "CHEST")
+    output = tmp_path / "out"
+    run(tmp_path / "in", "-o", output)
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    root = output if what == "folder" else output / manifest(output)["series"][0]["volumes"][0]["path"]
+    result = run(root, "-o", output, code=1)
+    assert "earlier run" in result.stderr
+    assert before == {path.name: path.read_bytes() for path in output.iterdir()}
+
+
+def test_a_dry_run_ends_as_the_run_would_where_headers_and_folders_tell(tmp_path):
+    write_volumes(tmp_path / "in")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    nib.save(nib.Nifti1Image(np.arange(216.0).reshape(6, 6, 6), None), tmp_path / "in" / "nowhere.nii")
+    for arguments, code in (
+        ([tmp_path / "in", "-o", tmp_path / "out"], 3),
+        ([tmp_path / "in", "-o", tmp_path / "file"], 1),
+        ([tmp_path / "in", "-o", tmp_path / "file" / "out"], 1),
+        ([tmp_path / "empty", "-o", tmp_path / "out"], 1),
+        ([tmp_path / "in", "-o", tmp_path / "out", "--series-uid", "1"], 2),
+    ):
+        run(*arguments, "--dry-run", code=code)
+        assert not (tmp_path / "out").exists()
+        run(*arguments, code=code)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
+@pytest.mark.parametrize("command", [["preprocess"], ["preprocess", "--list"], ["infer", "--volume"]])
+def test_a_pipe_or_a_device_is_told_as_what_it_is(tmp_path, command):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        result = CliRunner().invoke(cli, [*command, str(path), "-o", str(tmp_path / "out")])
+        assert result.exit_code == 1
+        assert f"{path} is a pipe, a device or a socket" in result.stderr
 
 
 def test_volume_files_are_chosen_by_modality_and_name_too(tmp_path):

@@ -87,22 +87,3 @@ def test_the_digest_of_several_files_depends_on_each_and_that_of_one_is_its_own(
     b.write_text("b")
     assert files.sha256_of_files([a]) == files.sha256_of_file(a)
     assert len({files.sha256_of_files(parts) for parts in ([a], [a, b], [b, a], [b])}) == 4
-
-
-@pytest.mark.parametrize(
-    ("header", "data"),
-    [
-        ("NDims = 3\nElementDataFile = LOCAL\nbytes", []),
-        ("NDims = 3\nElementDataFile = my scan.raw\n", ["my scan.raw"]),
-        ("NDims = 3\nElementDataFile = LIST\n1.raw\n2.raw\n", ["1.raw", "2.raw"]),
-        ("NDims = 3\nElementDataFile = s%03d.raw 1 5 2\n", ["s001.raw", "s003.raw", "s005.raw"]),
-        ("NRRD0004\ntype: short\n\nbytes\ndata file: no.raw\n", []),
-        ("NRRD0004\ntype: short\ndata file: sub/a.raw\n", ["sub/a.raw"]),
-        ("NRRD0004\ndatafile: LIST 2\n1.raw\n2.raw\n", ["1.raw", "2.raw"]),
-        ("NRRD0004\ndata file: s%d.raw 2 1 -1\n", ["s2.raw", "s1.raw"]),
-        ("hello", []),
-    ],
-)
-def test_the_data_files_a_header_names_are_found(tmp_path, header, data):
-    (tmp_path / "a.mhd").write_text(header)
-    assert files.data_files(tmp_path / "a.mhd") == [tmp_path / name for name in data]

@@ -230,9 +230,24 @@ def test_scans_of_two_studies_are_not_mixed(tmp_path):
     for name in "ab":
         write(tmp_path / "two" / f"{name}.nii.gz", -1000, 400, spacing=1.0 if name == "a" else 2.0)
         (tmp_path / "two" / f"{name}.json").write_text(json.dumps({"modality": "CT", "study_uid": f"1.2.{name}"}))
-    with pytest.raises(UnsuitableScanError, match="scans of several studies") as caught:
+    with pytest.raises(UnsuitableScanError, match=r"scans of several studies.* --series-uid") as caught:
         select([(None, tmp_path / "two")], CT)
     assert caught.value.reason == Reason.AMBIGUOUS_SERIES
+
+
+def test_a_series_without_a_description_is_called_by_its_uid(tmp_path):
+    for number in (1, 2):
+        write_ct_series(
+            np.full((8, 8, 24), -800, np.int16),
+            np.diag([-1.0, -1, 2, 1]),
+            tmp_path / "two" / str(number),
+            seed=number,
+            description="",
+        )
+    uids = [candidate.series_uid for candidate in find_candidates(tmp_path / "two")]
+    with pytest.raises(UnsuitableScanError, match="scans of several studies") as caught:
+        select([(None, tmp_path / "two")], CT)
+    assert all(f"two: {uid}" in str(caught.value) for uid in uids)
 
 
 def test_a_selection_is_not_written_into_the_scans_own_folder(tmp_path):
