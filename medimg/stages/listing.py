@@ -13,7 +13,8 @@ from medimg.dicom import fields
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.dicom.parse import quiet, read_header, wanted
-from medimg.dicom.series import SeriesResult, outline_series
+from medimg.dicom.series import outline_series
+from medimg.dicom.verdict import SeriesResult
 from medimg.errors import InputError
 from medimg.progress import Progress, silent
 from medimg.stages.choose import EVERYTHING, Choice

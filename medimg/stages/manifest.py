@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medimg.dicom.discover import SeriesHeaders, Skipped
-from medimg.dicom.series import SeriesResult
+from medimg.dicom.verdict import SeriesResult
 from medimg.results import MANIFEST_SCHEMA
 from medimg.stages.volume_files import files_of, outline_file
 

@@ -10,7 +10,8 @@ from typing import Any
 from medimg import files
 from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.options import AS_SCANNED, ReadOptions
-from medimg.dicom.series import SeriesResult, outline_series, read_series
+from medimg.dicom.series import outline_series, read_series
+from medimg.dicom.verdict import SeriesResult
 from medimg.errors import InputError, Reason, UnstorableError, UsageError
 from medimg.progress import Progress, silent
 from medimg.stages.candidates import MANIFEST_FILE, SELECTION_FILE, Candidate, find_candidates

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medimg.dicom.series import SeriesResult
+from medimg.dicom.verdict import SeriesResult
 from medimg.errors import InputError, Reason
 from medimg.stages.identify import identified, read_sidecar, with_sidecar
 from medimg.study import Source, Volume

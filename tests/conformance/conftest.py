@@ -11,7 +11,8 @@ import pytest
 from conformance.cases.phantom import Phantom, line, linear
 
 from medimg.dicom.discover import discover
-from medimg.dicom.series import SeriesResult, read_series
+from medimg.dicom.series import read_series
+from medimg.dicom.verdict import SeriesResult
 from medimg.study import Volume
 
 

@@ -25,7 +25,8 @@ from pydicom.uid import (
 )
 
 from medimg.dicom.discover import discover
-from medimg.dicom.series import SeriesResult, read_series
+from medimg.dicom.series import read_series
+from medimg.dicom.verdict import SeriesResult
 from medimg.study import Volume
 
 # the same examples every time, so that a failure is a failure for everybody; more of them by an environment variable

@@ -7,7 +7,8 @@ import pytest
 
 from medimg.dicom.discover import discover
 from medimg.dicom.options import ReadOptions
-from medimg.dicom.series import SeriesResult, outline_series, read_series
+from medimg.dicom.series import outline_series, read_series
+from medimg.dicom.verdict import SeriesResult
 from medimg.errors import Reason
 from medimg.study import Volume
 

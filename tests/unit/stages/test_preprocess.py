@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medimg.dicom.series import SeriesResult
+from medimg.dicom.verdict import SeriesResult
 from medimg.errors import OutputError
 from medimg.stages.preprocess import _Run, _written
 from medimg.study import Source, Volume
