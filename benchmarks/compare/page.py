@@ -85,7 +85,7 @@ def _theme(theme: str, rows: Sequence[Row], readers: Sequence[str]) -> str:
 
 def _cell(verdict: Verdict) -> str:
     if verdict.kind == "wrong":
-        return f"**wrong {_number(verdict.error)}**"
+        return f"**{f'wrong {_number(verdict.error)}'.rstrip()}**"
     return f"warned {_number(verdict.error)}" if verdict.kind == "warned" else verdict.kind
 
 

@@ -37,11 +37,14 @@ PARALLEL = 1e-3
 def tiles_of(whole: Frame, dataset: Dataset) -> list[Frame]:
     """The slices of one mosaic as frames; [] when the header does not say where they lie."""
     csa = _csa_header(dataset)
-    count = int(csa.get("NumberOfImagesInMosaic", [0])[0])
+    claimed = next(iter(csa.get("NumberOfImagesInMosaic", [])), 0.0)
     normal = np.array(csa.get("SliceNormalVector", []))
     spacing = fields.number(dataset, "SpacingBetweenSlices")
     known = whole.position is not None and whole.orientation is not None and whole.pixel_spacing is not None
-    if count < 1 or normal.shape != (3,) or not spacing or not known:
+    if normal.shape != (3,) or not spacing or not known or not np.isfinite([claimed, spacing, *normal]).all():
+        return []
+    count = int(claimed)
+    if count < 1:
         return []
     side = math.ceil(math.sqrt(count))
     rows, columns = whole.format.rows // side, whole.format.columns // side
