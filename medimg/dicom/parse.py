@@ -102,7 +102,9 @@ Tags = Mapping[int, BaseTag]
 
 def wanted(tags: Iterable[int]) -> Tags:
     """The tags as `read_header` takes them, with the character set that their text is decoded by."""
-    return {int(tag): BaseTag(tag) for tag in sorted({fields.tag_of("SpecificCharacterSet"), *tags})}
+    chosen = sorted({fields.tag_of("SpecificCharacterSet"), *tags})
+    # those of `fields.tag_of` stay the same objects, under which a dataset finds an element without comparing
+    return {int(tag): tag if isinstance(tag, BaseTag) else BaseTag(tag) for tag in chosen}
 
 
 @contextlib.contextmanager
