@@ -80,8 +80,11 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `target` atomically."""
-    write_bytes(target, text.encode("utf-8"))
+    """Write `text` as UTF-8 to `target` atomically.
+
+    A byte of a file name that is no UTF-8 (a lone surrogate in Python) is written as its escape, which JSON reads back.
+    """
+    write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(target: Path, document: Any) -> None:

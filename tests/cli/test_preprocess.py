@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -171,3 +172,15 @@ def test_the_sound_files_of_a_rejected_series_are_named_too(folder, tmp_path):
     (series,) = manifest_of(tmp_path / "out")["series"]
     assert (series["reason"], series["files"]) == ("truncated", ["IM1"])
     assert series["unused"] == ["IM0", "IM2", "IM3"]
+
+
+def test_file_names_that_are_no_utf8_are_in_the_manifest_and_lead_back_to_their_files(folder, tmp_path):
+    (folder / "readme.txt").rename(folder / os.fsdecode(b"r\xcc\xff.txt"))
+    (folder / "IM0").rename(folder / os.fsdecode(b"IM\xe9"))
+    assert run(folder, "-o", tmp_path / "out").exit_code == 0
+    (skipped,) = manifest_of(tmp_path / "out")["skipped"]
+    assert (folder / skipped["path"]).read_text(encoding="utf-8") == "junk"
+    (sidecar,) = (path for path in (tmp_path / "out").glob("*.json") if path.name != "manifest.json")
+    files = json.loads(sidecar.read_bytes().decode("utf-8"))["source"]["files"]
+    assert os.fsdecode(b"IM\xe9") in files
+    assert all((folder / name).is_file() for name in files)
