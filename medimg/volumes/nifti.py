@@ -156,6 +156,7 @@ def _mapped(path: Path) -> Iterator[None]:
         zlib.error,
         ValueError,
         OSError,
+        OverflowError,
         nib.spatialimages.HeaderDataError,
         nib.filebasedimages.ImageFileError,
     ) as error:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from medimg.errors import OutputError
-from medimg.volumes import nifti
+from medimg.errors import InputError, OutputError
+from medimg.volumes import nifti, read_volume
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 
@@ -83,3 +83,12 @@ def test_an_interrupted_write_ends_and_leaves_nothing_half_written(tmp_path: Pat
             process.kill()
     assert "interrupted" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_voxels_that_begin_beyond_every_file_are_refused(tmp_path: Path):
+    nifti.write_nifti(tmp_path / "a.nii", np.zeros((4, 5, 6), np.int16), AFFINE)
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    data[108:112] = np.float32(1e30).tobytes()  # vox_offset (nifti1.h)
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.raises(InputError):
+        read_volume(tmp_path / "a.nii")
