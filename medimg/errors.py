@@ -73,6 +73,10 @@ class Reason(str, Enum):
     NOT_SKULL_STRIPPED = "not_skull_stripped"
     NO_PIPELINE_FITS = "no_pipeline_fits"
     AMBIGUOUS_SERIES = "ambiguous_series"
+    # one case of a batch
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
     # a prediction and its truth
     MISSING_PREDICTION = "missing_prediction"
     NOT_A_LABEL_MAP = "not_a_label_map"

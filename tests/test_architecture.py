@@ -23,6 +23,7 @@ LAYERS = [
     ["evaluate"],
     ["train"],
     ["stages"],
+    ["batch"],
     ["cli"],
     ["__main__"],
 ]
