@@ -7,6 +7,7 @@
     │   └── UnsuitableScanError exit 1   the scan is sound, but not for this pipeline; carries a Reason
     ├── OutputError             exit 1   results cannot be written
     │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file
+    ├── NetworkError            exit 1   a server cannot be reached, or refuses
     ├── TrainingError           exit 1   training cannot start or go on
     └── DataError               exit 1   a table, a truth or predictions cannot be read, or nothing is left to score
 
@@ -122,6 +123,14 @@ class OutputError(MedimgError):
 
 class UnstorableError(OutputError):
     """One volume's values fit no file that other programs read; the disk and the other volumes are sound."""
+
+
+class NetworkError(MedimgError):
+    """A PACS cannot be reached, or refuses. may_pass: whether asking again may help."""
+
+    def __init__(self, message: str, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class TrainingError(MedimgError):

@@ -23,7 +23,7 @@ LAYERS = [
     ["evaluate"],
     ["train"],
     ["stages"],
-    ["batch"],
+    ["batch", "pacs"],
     ["cli"],
     ["__main__"],
 ]
