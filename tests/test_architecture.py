@@ -23,7 +23,8 @@ LAYERS = [
     ["evaluate"],
     ["train"],
     ["stages"],
-    ["batch", "pacs"],
+    ["batch"],
+    ["pacs"],
     ["cli"],
     ["__main__"],
 ]

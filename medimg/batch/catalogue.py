@@ -133,8 +133,9 @@ def _status(path: Path) -> os.stat_result | None:
 def _folders(roots: Sequence[Path], output: Path) -> Iterator[Listing]:
     own = output.resolve()
     for root in roots:
+        within = own in (root.resolve(), *root.resolve().parents)  # what was fetched lies in OUT itself
         for folder, paths, unlisted in folders_of(root):
-            if own != folder.resolve() and own not in folder.resolve().parents:
+            if within or own not in (folder.resolve(), *folder.resolve().parents):
                 yield folder, paths, unlisted
 
 

@@ -51,6 +51,9 @@ CREATE TABLE IF NOT EXISTS cases (
     WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS cases_by_state ON cases (state);
 CREATE INDEX IF NOT EXISTS cases_by_input ON cases (input_sha256, pipeline_sha256);
+CREATE TABLE IF NOT EXISTS deliveries (
+    id TEXT NOT NULL, server TEXT NOT NULL, sha256 TEXT NOT NULL, delivered TEXT NOT NULL,
+    PRIMARY KEY (id, server, sha256)) WITHOUT ROWID;
 """
 
 
@@ -280,6 +283,17 @@ class Journal:
         query = "SELECT id FROM cases WHERE input_sha256 = ? AND pipeline_sha256 = ? AND state = ?"
         row = self._db.execute(query, (input_sha256, pipeline_sha256, DONE)).fetchone()
         return None if row is None else str(row[0])
+
+    def delivered(self, identifier: str, server: str, sha256: str) -> bool:
+        """Whether the server has taken exactly these objects of the case."""
+        query = "SELECT 1 FROM deliveries WHERE id = ? AND server = ? AND sha256 = ?"
+        return self._db.execute(query, (identifier, server, sha256)).fetchone() is not None
+
+    def note_delivery(self, identifier: str, server: str, sha256: str) -> None:
+        """The server has taken the objects."""
+        with self._told():
+            row = (identifier, server, sha256, _now())
+            self._db.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?)", row)
 
     def counts(self) -> dict[str, int]:
         """How many cases are in each state."""

@@ -139,6 +139,8 @@ class Dimse:
     def _store(self, association: Association, path: Path, result: Transfer) -> None:
         try:
             status = association.send_c_store(path)
+        except RuntimeError as error:  # the association ended since
+            raise NetworkError(f"{self._where} broke off before {path.name} was sent", may_pass=True) from error
         except ValueError as error:
             result.failed.append((str(path), f"{self.name} takes no such object: {' '.join(str(error).split())}"))
             return
