@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,11 @@ from medimg.pipeline import WEIGHTS
 
 INFERENCE_CONFIG = Path("configs") / "inference.json"
 METADATA = Path("configs") / "metadata.json"
+
+MEMBER, MIRRORED = "member_def", "member_axes"
+"""In the inference.json of an ensemble: one of its networks, and the axes of the image each of them sees flipped."""
+
+Choice = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 LOADING_TRANSFORMS = frozenset({"LoadImaged", "EnsureChannelFirstd"})
 """Left out of a bundle's preprocessing: medimg reads and checks the scan itself."""
@@ -38,10 +44,16 @@ class Bundle:
 
     def network(self) -> torch.nn.Module:
         """`network_def` with fresh weights."""
-        network = self._content("network_def")
-        if not isinstance(network, torch.nn.Module):
-            raise PipelineError(f"{self.folder / INFERENCE_CONFIG}: network_def is not a torch module")
-        return network
+        return self._network("network_def")
+
+    @property
+    def members(self) -> int:
+        """How many networks `network_def` averages; 1 unless `medimg ensemble` packed it."""
+        return len(self.parser.get(MIRRORED, ())) or 1
+
+    def member(self) -> torch.nn.Module:
+        """One network of an ensemble, else `network_def`, with fresh weights: what training begins with."""
+        return self._network("network_def" if self.parser.get(MEMBER) is None else MEMBER)
 
     def trained_network(self) -> torch.nn.Module:
         """`network_def` with the bundle's weights, in eval mode. Raises PipelineError when they do not fit."""
@@ -72,6 +84,12 @@ class Bundle:
         """`configs/metadata.json`."""
         return _read_json(self.folder / METADATA)
 
+    def _network(self, key: str) -> torch.nn.Module:
+        network = self._content(key)
+        if not isinstance(network, torch.nn.Module):
+            raise PipelineError(f"{self.folder / INFERENCE_CONFIG}: {key} is not a torch module")
+        return network
+
     def _content(self, key: str) -> Any:
         try:
             # a fresh parse each time: MONAI would otherwise hand out one shared instance
@@ -90,10 +108,13 @@ def load_bundle(folder: Path) -> Bundle:
     return Bundle(folder, parser)
 
 
-def load_weights(network: torch.nn.Module, path: Path) -> None:
-    """Put the state dict at `path` into `network`. Raises PipelineError when there is none or it does not fit."""
+def load_weights(network: torch.nn.Module, path: Path, chosen: Choice = lambda state: state) -> None:
+    """Put the state dict at `path`, or what `chosen` takes of it, into `network`.
+
+    Raises PipelineError when there is none or it does not fit.
+    """
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        network.load_state_dict(chosen(torch.load(path, map_location="cpu", weights_only=True)))
     except FileNotFoundError as error:
         raise PipelineError(f"no weights at {path}; train them with medimg train") from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:

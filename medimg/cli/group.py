@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "measure": "Measure the findings of a report folder again (one stage).",
     "report": "Render the report of a folder again (one stage).",
     "train": "Train a pipeline's network; leave a MONAI bundle with weights.",
+    "ensemble": "Average the networks of several training runs into one pipeline.",
     "evaluate": "Score predictions against a truth: FROC, overlap, classification; tables, plots, a page.",
     "datalist": "List the cases of a folder for training and evaluation, with folds by patient.",
     "pipelines": "List the installed pipelines: task, modality, weights, licence, model card.",
