@@ -105,6 +105,18 @@ class LungRegion:
         return cKDTree(geometry.to_world(self.affine_ras, np.argwhere(surface)))
 
 
+class Chest:
+    """A chest CT in HU, or part of one, on the axes nearest to R, A, S; its lungs are searched for at most once."""
+
+    def __init__(self, volume: Volume) -> None:
+        self.volume = volume.canonical()
+
+    @cached_property
+    def lungs(self) -> LungRegion | None:
+        """See `lungs`."""
+        return lungs(self.volume)
+
+
 def lungs(volume: Volume) -> LungRegion | None:
     """Find the lungs of a chest CT in HU, in any orientation; None where there are none (crop, other body part)."""
     step = np.maximum(1, np.rint(GRID_MM / volume.spacing_mm)).astype(int)

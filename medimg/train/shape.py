@@ -18,6 +18,7 @@ from medimg.classical.classifier import LIMIT, ShapeClassifier
 from medimg.classical.region import searched
 from medimg.classical.shape import describe
 from medimg.errors import TrainingError
+from medimg.inference.roi import Chest
 from medimg.pipeline import PIPELINE_FILE, Pipeline
 from medimg.study import Volume
 from medimg.train.folds import patients_of_fold
@@ -141,7 +142,7 @@ def describe_case(
     strongest: int = MAX_BLOBS,
 ) -> Described:
     """nodules: (centre RAS mm, diameter); unknown: (centre, radius). Blobs of one nodule share a weight of 1."""
-    region = searched(volume)
+    region = searched(Chest(volume))
     found = blobs(region.hu, region.lung)
     found = found.select(np.arange(min(len(found), strongest or len(found))))
     centres = geometry.to_world(region.affine_ras, found.voxels)
