@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
+from medimg import files
+from medimg.train.folds import patients_of_fold
 from medimg.train.nodule_data import Crop, Scan
 
 
@@ -101,3 +104,32 @@ def test_logits_out_of_fold_find_what_is_there_and_nothing_in_noise(load, monkey
     noise = random.normal(0, 1, (80, 12))
     assert roc_auc_score(suspect, module.out_of_fold(telling, suspect)) > 0.9
     assert roc_auc_score(suspect, module.out_of_fold(noise, suspect)) < 0.7
+
+
+def test_a_network_scores_the_crops_of_its_fold_and_the_runs_share_out_what_none_has_seen(figures, tmp_path):
+    def held(name, patient, nodule, upper=False):
+        hu = np.random.default_rng(len(name)).normal(-850, 12, (51, 51, 51)).astype(np.int16)
+        mask = toy.ball(hu.shape, np.eye(4), (25, 25, 25), 5)
+        hu[mask & nodule] = 40
+        hu[toy.ball(hu.shape, np.eye(4), (42, 42, 42), 3)] = -300  # something that is no nodule, to learn from
+        crop = Crop(patient, hu, mask, np.array([25.0, 25, 25]), 10.0, 5) if nodule else None
+        return figures.Held(name, patient, hu, crop, upper)
+
+    crops = [held(f"P{number}", f"P{number}", True) for number in range(6)]
+    unseen = [held("H", "H", True), held("H_1", "H", False), held("V_1", "V", False, upper=True)]
+    trained_on = held("V_2", "V", False)
+    scans = [
+        Scan(name, trained_on.hu, np.eye(4), trained_on.hu < 0, np.empty((0, 4)), np.empty((0, 4))) for name in "VH"
+    ]
+    runs = []
+    for number in range(2):
+        runs.append(toy.detector(tmp_path / f"run-{number}"))
+        task = {"holdout": ["H"], "fold": f"{number}/2", "validation_scan": "V"}
+        files.write_json(runs[-1] / "bundle" / "docs" / "training.json", {"task": task, "seed": 5})
+    scored = list(figures.by_networks(runs, [*crops, *unseen, trained_on], scans, 1))
+    assert sorted(h.id for h, _, _ in scored) == sorted(h.id for h in [*crops, *unseen])
+    for number in range(2):
+        expected = patients_of_fold([h.patient for h in crops], f"{number}/2", 5)
+        assert {h.patient for h, fold, _ in scored if fold == number and h in crops} == expected
+    for h, _, marks in scored:
+        assert (marks.best((17, 17, 17), 17) > marks.best((0, 0, 0), 17) + 1) == (h.crop is not None)
