@@ -36,6 +36,7 @@ from sklearn.linear_model import LogisticRegression
 
 from medimg import geometry
 from medimg.classical.find import Opinion, apart
+from medimg.evaluate.evaluation import Evaluation, Metric
 from medimg.evaluate.run import Job, Rules, Truth, run_job
 from medimg.inference.isotropic import isotropic
 from medimg.inference.roi import AIR_BELOW_HU, lungs
@@ -56,7 +57,7 @@ SIDE, CUBE = 51, 17
 
 HU_RANGE, HU_STEP = (-1200, 400), 8
 
-PACKINGS = 300
+PACKINGS = 100
 """Random ways of laying cubes into a scan, of which the one with the most is taken."""
 
 UPPER_PART = 0.3333
@@ -110,13 +111,13 @@ def main() -> None:
     scans = [*map(coarse, load_scans(options.data, crops)), coarse(whole_ct(options.data))]
     held = [Held(crop.case, crop.case, stored(crop.hu), crop) for crop in crops]
     held += [cube for scan in scans for cube in nodule_free(scan)]
-    print(f"{len(crops)} volumes with a nodule, {len(held) - len(crops)} without")
+    print(f"{len(crops)} volumes with a nodule, {len(held) - len(crops)} without", flush=True)
     if options.runs:
         scored = list(by_networks(options.runs, held, scans, options.threads))
     else:
         scored = list(by_shape(held, scans))
-    for name, rows in (("volumes", whole_rows(scored)), ("cubes", cube_rows(scored))):
-        evaluated(name, rows, options.output / name)
+    sets = {"volumes": whole_rows(scored), "cubes": cube_rows(scored)}
+    print(table({name: evaluated(rows, options.output / name) for name, rows in sets.items()}))
 
 
 def stored(hu: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -290,19 +291,31 @@ def clear_cubes(h: Held) -> Iterator[tuple[int, int, int]]:
             yield low
 
 
-def evaluated(name: str, rows: list[Row], folder: Path) -> None:
-    """Write truth and predictions, score them as the command does, and print the figures."""
+def evaluated(rows: list[Row], folder: Path) -> Evaluation:
+    """Write truth and predictions, and score them as the command does."""
     folder.mkdir(parents=True, exist_ok=True)
     truth, predictions = folder / "truth.csv", folder / "predictions.csv"
     lines = [f"{row.id},{row.patient},{row.label}" for row in rows]
     truth.write_text("\n".join(["id,patient,label", *lines]) + "\n", encoding="utf-8")
     lines = [f"{row.id},{value:.6f}" for row, value in zip(rows, cross_scaled(rows), strict=True)]
     predictions.write_text("\n".join(["id,probability", *lines]) + "\n", encoding="utf-8")
-    outcome = run_job(Job("classification", Truth.at(truth), predictions, Rules()), folder / "scores").evaluation
-    print(f"\n{name}: {outcome.counts}")
-    for key, metric in outcome.metrics.items():
-        low, high = metric.interval or (float("nan"), float("nan"))
-        print(f"  {key} {metric.value:.3f} ({low:.3f}-{high:.3f})")
+    return run_job(Job("classification", Truth.at(truth), predictions, Rules()), folder / "scores").evaluation
+
+
+def table(found: dict[str, Evaluation]) -> str:
+    """The figures with their 95 % intervals as a card shows them, a column for each set."""
+    lines = [f"| | {' | '.join(found)} |", "|---" * (1 + len(found)) + "|"]
+    for name in ("positive", "negative", "groups"):
+        lines.append(f"| {name} | {' | '.join(str(one.counts[name]) for one in found.values())} |")
+    for name in next(iter(found.values())).metrics:
+        lines.append(f"| {name} | {' | '.join(_shown(one.metrics[name]) for one in found.values())} |")
+    return "\n".join(lines)
+
+
+def _shown(metric: Metric) -> str:
+    if metric.value is None:
+        return "not defined"
+    return f"{metric.value:.3f}" + ("" if metric.interval is None else " ({:.3f}-{:.3f})".format(*metric.interval))
 
 
 def cross_scaled(rows: list[Row]) -> Voxels:

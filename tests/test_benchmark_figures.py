@@ -133,3 +133,15 @@ def test_a_network_scores_the_crops_of_its_fold_and_the_runs_share_out_what_none
         assert {h.patient for h, fold, _ in scored if fold == number and h in crops} == expected
     for h, _, marks in scored:
         assert (marks.best((17, 17, 17), 17) > marks.best((0, 0, 0), 17) + 1) == (h.crop is not None)
+
+
+def test_what_is_written_is_scored_with_intervals_by_patient(figures, tmp_path):
+    random = np.random.default_rng(4)
+    rows = [figures.Row(f"{n}", f"P{n // 2}", n % 2, n % 3, float(random.normal(3 * (n % 2), 1.0))) for n in range(60)]
+    evaluation = figures.evaluated(rows, tmp_path / "set")
+    assert (evaluation.counts["positive"], evaluation.counts["negative"], evaluation.counts["groups"]) == (30, 30, 30)
+    assert evaluation.metrics["roc_auc"].value > 0.9
+    assert (tmp_path / "set" / "scores" / "metrics.json").is_file()
+    lines = figures.table({"volumes": evaluation, "cubes": evaluation}).splitlines()
+    assert lines[0] == "| | volumes | cubes |"
+    assert any(line.startswith("| accuracy | 0.") and line.count("(") == 2 for line in lines)
