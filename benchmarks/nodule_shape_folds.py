@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from nodule_detection import WHOLE_CT, Scored
+from nodule_cases import WHOLE_CT
+from nodule_tables import Scored
 from scipy.special import expit
 
 from medimg import geometry

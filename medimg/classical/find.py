@@ -82,11 +82,13 @@ def find(volume: Volume, classifier: ShapeClassifier, label: str) -> tuple[list[
 def confirmed(findings: Sequence[Finding], volume: Volume, classifier: ShapeClassifier, weight: float) -> list[Finding]:
     """The findings with the probability of both: (1 - weight) of their own logit plus `weight` of their shape's.
 
-    The shape is that of the likeliest blob in or near the finding. Strongest first.
+    Strongest first.
     """
-    if not findings:
-        return []
-    every = opinion(volume, classifier, findings)
+    return judged(findings, opinion(volume, classifier, findings), weight) if findings else []
+
+
+def judged(findings: Sequence[Finding], every: Opinion, weight: float) -> list[Finding]:
+    """The findings weighed with an opinion of the blobs near them: that of the likeliest in or near each counts."""
     results = []
     for finding in findings:
         assert finding.probability is not None
