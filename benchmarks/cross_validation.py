@@ -30,7 +30,6 @@ from runs import Run, read_runs
 
 from medimg import files, geometry
 from medimg.bundle import load_bundle
-from medimg.datalist.layouts import brats
 from medimg.evaluate.overlap import dice
 from medimg.evaluate.regions import BRATS, BRATS_REGIONS, parse_regions
 from medimg.inference.device import choose_device
@@ -44,7 +43,7 @@ from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
 from medimg.stages.select import select
 from medimg.study import Volume
-from medimg.train.tumour_data import fold_names
+from medimg.train.cases import divide, read_cases
 from medimg.volumes import read_label_map, write_nifti
 
 REGIONS = parse_regions(BRATS_REGIONS)
@@ -82,7 +81,7 @@ def main() -> None:
     """Run what has not been run, score, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of medimg train, one a fold")
-    parser.add_argument("--data", type=Path, required=True, help="folder of BraTS cases")
+    parser.add_argument("--data", type=Path, required=True, help="datalist, or folder of BraTS cases")
     parser.add_argument("--pipeline", default="brain_tumour", help="whose pipeline.yaml says what follows the network")
     parser.add_argument("--without", nargs="*", default=[], help="roles to leave out, as if they had not been scanned")
     parser.add_argument("--try", dest="changes", action="append", type=yaml.safe_load, help="YAML over the infer stage")
@@ -116,22 +115,17 @@ def main() -> None:
 
 def outputs_of(runs: list[Run], pipeline: Pipeline, options: argparse.Namespace) -> Iterator[Output]:
     """The network's outputs of every case that one of the runs has not seen, from `scores/outputs` where they lie."""
-    layout = brats(options.data, options.data)
-    if layout is None:
-        raise SystemExit(f"{options.data} holds no BraTS cases")
-    entries = {entry["id"]: entry for entry in layout.training}
     device = choose_device("auto", threads=options.threads)
     for run in runs:
         bundle = load_bundle(run.bundle)
         network = bundle.trained_network()
         digest = run.digest()
-        for case in fold_names([name for name in entries if name not in run.holdout], run.fold, run.seed):
-            images = [options.data / path for path in entries[case]["image"]]
-            opened = open_case(select([(None, path) for path in images], pipeline), Clock())
+        for case in divide(read_cases(options.data, run.holdout), run.fold, run.seed)[1]:
+            opened = open_case(select(list(zip(case.roles, case.images, strict=True)), pipeline), Clock())
             volumes = {role: volume for role, volume in opened.volumes.items() if role not in options.without}
             check_scan(pipeline, volumes)
             told = "".join(f"-no-{role}" for role in sorted(options.without))
-            path = options.output / "outputs" / f"{case}-{digest}{told}.npz"
+            path = options.output / "outputs" / f"{case.id}-{digest}{told}.npz"
             if not path.exists():
                 image, affine = network_input(bundle, with_blanks(volumes, pipeline.roles))
                 logits = stitched_output(bundle, network, image, device)
@@ -139,8 +133,9 @@ def outputs_of(runs: list[Run], pipeline: Pipeline, options: argparse.Namespace)
                     np.savez(stream, logits=logits.numpy(), affine=affine)
             with np.load(path) as kept:
                 logits, affine = torch.from_numpy(kept["logits"]), kept["affine"]
-            truth = read_label_map(options.data / entries[case]["label"]).array
-            yield Output(case, run.fold, logits, affine, next(iter(volumes.values())), truth)
+            assert case.label_map is not None
+            truth = read_label_map(case.label_map).array
+            yield Output(case.id, run.fold, logits, affine, next(iter(volumes.values())), truth)
 
 
 def changed(stage: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

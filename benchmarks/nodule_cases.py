@@ -31,11 +31,6 @@ class Input:
     texture: int | None = None
 
 
-def backgrounds(data: Path) -> set[str]:
-    """The patients whose whole lungs are training background: they are in no fold."""
-    return {path.name.removesuffix("_ct.nii.gz") for path in (data / SCANS).glob("*_ct.nii.gz")}
-
-
 def crop_inputs(data: Path, crops: Sequence[Crop]) -> list[Input]:
     """Crops as they lie in their files."""
     return [_crop_input(data / CROPS / f"{crop.case}_ct.nii.gz", crop) for crop in crops]

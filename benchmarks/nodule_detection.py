@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import yaml
-from nodule_cases import WHOLE_CT, backgrounds, crop_inputs, scan_inputs, scored
+from nodule_cases import WHOLE_CT, crop_inputs, scan_inputs, scored
 from nodule_runs import LOWEST, Pool
 from nodule_tables import Scored, print_all
 from runs import read_runs
@@ -36,7 +36,7 @@ from medimg.stages.chain import open_case
 from medimg.stages.infer import Engine, infer
 from medimg.stages.select import select
 from medimg.train.nodule_data import Crop, load_crops
-from medimg.train.nodules import split_patients
+from medimg.train.nodule_split import background, split_patients
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def crops_of(pipeline: Pipeline, options: argparse.Namespace) -> list[Crop]:
         return crops
     seed = yaml.safe_load((pipeline.folder / "train.yaml").read_text(encoding="utf-8"))["seed"]
     others = [crop for crop in crops if crop.case != WHOLE_CT]
-    _, chosen = split_patients(others, backgrounds(options.data), options.fold, seed)
+    _, chosen = split_patients(others, background(options.data), options.fold, seed)
     return [crop for crop in crops if crop.case == WHOLE_CT or crop in chosen]
 
 

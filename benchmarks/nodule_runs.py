@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from nodule_cases import Input, backgrounds, crop_inputs, scan_inputs, scored
+from nodule_cases import Input, crop_inputs, scan_inputs, scored
 from nodule_tables import Scored
 from runs import Run
 
@@ -33,7 +33,7 @@ from medimg.stages.chain import open_case
 from medimg.stages.detect import CANDIDATE_PROBABILITY
 from medimg.stages.select import select
 from medimg.train.nodule_data import load_crops
-from medimg.train.nodules import split_patients
+from medimg.train.nodule_split import background, split_patients
 from medimg.train.shape import Described, described_cases, learn, read_shape_config
 
 LOWEST = 0.01
@@ -62,7 +62,7 @@ class Pool:
         crops, scans = load_crops(self.data), scan_inputs(self.data)
         for run in runs:
             free = [crop for crop in crops if crop.case not in run.holdout]
-            _, unseen = split_patients(free, backgrounds(self.data), run.fold, run.seed)
+            _, unseen = split_patients(free, background(self.data), run.fold, run.seed)
             out = frozenset(crop.case for crop in unseen)
             bundle = load_bundle(run.bundle)
             for entry in [*crop_inputs(self.data, unseen), *scans]:

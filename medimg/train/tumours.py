@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medimg.bundle import Bundle, load_bundle
+from medimg.datalist.read import DatalistCase
 from medimg.errors import TrainingError
 from medimg.inference.device import choose_device
 from medimg.inference.prepare import network_input
@@ -20,17 +21,8 @@ from medimg.inference.windows import stitched_output
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.study import Source, Volume
-from medimg.train.tumour_data import (
-    REGIONS,
-    ROLES,
-    TumourCase,
-    case_folders,
-    fold_names,
-    make_case,
-    read_case,
-    regions,
-    visible,
-)
+from medimg.train.cases import divide, read_cases
+from medimg.train.tumour_data import REGIONS, ROLES, TumourCase, make_case, read_case, regions, visible
 from medimg.train.tumour_heads import HeadPool
 from medimg.train.tumour_patches import dropped, patch, scanner, without
 
@@ -45,8 +37,8 @@ drawn of it beside 0.1 ml, and a lesion of a few voxels does not weigh as much a
 class TumourTask:
     """Batches of patches from real and analytic cases; see `medimg.train.task.Task`.
 
-    data: folder of case folders (BraTS as published, old or new names). pipeline: whose bundle preprocesses.
-    holdout: cases never read. validation: cases scored whole, or fold: "k/n", which draws them by patient.
+    data: datalist, or folder of case folders (BraTS as published, old or new names). pipeline: whose bundle
+    preprocesses. holdout: cases never read. validation: cases scored whole, or fold: "k/n", see `divide`.
     large_size from step `large_from` on: patches that show the network most of a brain at once.
     missed: weight of missed voxels against falsely drawn ones (1 - missed) for each of REGIONS: 0.5 is Dice, 0.7 the
     choice of Salehi et al. (Tversky loss, MLMI 2017). heads, renew, synthetic: the pool that patches come from, see
@@ -76,17 +68,12 @@ class TumourTask:
         self.missed = torch.tensor(missed)
         self.size, self.large_size, self.large_from = size, large_size, large_from
         self.bundle = load_bundle(load_pipeline(pipeline).bundle)
-        folders = [folder for folder in case_folders(Path(data)) if folder.name not in set(holdout)]
-        if fold:
-            validation = fold_names([folder.name for folder in folders], fold, seed)
-        if strangers := set(validation) - {folder.name for folder in folders}:
-            raise TrainingError(f"validation cases {', '.join(sorted(strangers))} are not in {data}")
-        cases = [read_case(folder, self.bundle) for folder in folders]
-        self.validation = [case for case in cases if case.name in set(validation)]
-        self.training = [case for case in cases if case.name not in set(validation)]
+        cases = read_cases(Path(data), set(holdout))
+        kept, scored = _named(cases, validation, data) if validation and not fold else divide(cases, fold, seed)
+        self.cases = {"training": [case.id for case in kept], "validation": [case.id for case in scored]}
+        self.validation = [read_case(case, self.bundle) for case in scored]
+        self.training = [read_case(case, self.bundle) for case in kept]
         self.training += [_phantom(number, self.bundle) for number in range(phantoms)]
-        if not self.training or not self.validation:
-            raise TrainingError(f"{data}: nothing left to train on or to validate with; change holdout or validation")
         self.pool = HeadPool(self.training, seed, heads, renew, synthetic)
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -137,6 +124,18 @@ class TumourTask:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to take up."""
+
+
+def _named(
+    cases: Sequence[DatalistCase], validation: Sequence[str], data: str
+) -> tuple[list[DatalistCase], list[DatalistCase]]:
+    """The cases that are not in `validation`, and those that are."""
+    if strangers := set(validation) - {case.id for case in cases}:
+        raise TrainingError(f"validation cases {', '.join(sorted(strangers))} are not in {data}")
+    kept = [case for case in cases if case.id not in set(validation)]
+    if not kept:
+        raise TrainingError(f"{data}: nothing left to train on; change holdout or validation")
+    return kept, [case for case in cases if case.id in set(validation)]
 
 
 def dice_score(mask: Tensor, truth: Tensor) -> float:
