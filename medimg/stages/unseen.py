@@ -51,9 +51,7 @@ def _trained_on(run: Pipeline, cases: Sequence[DatalistCase]) -> tuple[str, ...]
         known = {case.id for case in cases} & set(read_seen(run.bundle).training)
     except UsageError:
         return ()
-    told = (
-        f"the weights were trained on {len(known)} of the cases ({min(known, default='')}, ...): no figure of new ones"
-    )
+    told = f"the weights were trained on {len(known)} of the cases ({min(known, default='')}, ...)"
     return (told,) if known else ()
 
 
