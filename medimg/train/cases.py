@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from medimg import geometry
 from medimg.datalist.build import build_datalist
 from medimg.datalist.folds import assign_folds, parse_fold
 from medimg.datalist.read import DatalistCase, cases_of, read_datalist
 from medimg.dicom.discover import discover
 from medimg.dicom.series import read_series
 from medimg.errors import InputError, Reason, TrainingError, UsageError
+from medimg.evaluate.regions import Regions
+from medimg.inference.prepare import GRID_TOLERANCE_MM
 from medimg.study import Volume
-from medimg.volumes import check_voxels, read_volume
+from medimg.volumes import check_voxels, read_label_map, read_volume
 
 TRAINING, VALIDATION = "training", "validation"
 """The sections of a datalist that are read; those for testing are not."""
@@ -103,3 +108,16 @@ def read_scan(case: DatalistCase, channel: int = 0) -> Volume:
         raise InputError(Reason.EMPTY_VOLUME, f"{path} holds {len(result.volumes)} volumes, not one; convert it first")
     check_voxels(result.volumes[0])
     return result.volumes[0]
+
+
+def read_labels(case: DatalistCase, scan: Volume, regions: Regions) -> Volume:
+    """The label map of a case. Raises TrainingError for none, one on another grid, or labels outside the regions."""
+    if case.label_map is None:
+        raise TrainingError(f"case {case.id} has no label map; give its path as the label")
+    labels = read_label_map(case.label_map)
+    grids = (labels.shape, labels.affine_ras, scan.shape, scan.affine_ras)
+    if not geometry.same_grid(*grids, GRID_TOLERANCE_MM):
+        raise TrainingError(f"{case.label_map} does not lie on the grid of {scan.source.path}; resample it")
+    if problem := regions.problem(np.unique(labels.array).tolist()):
+        raise TrainingError(f"{case.label_map} {problem}")
+    return labels

@@ -10,15 +10,14 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from medimg import geometry
 from medimg.bundle import Bundle
 from medimg.datalist.layouts import ROLES
 from medimg.datalist.read import DatalistCase
 from medimg.errors import TrainingError
 from medimg.evaluate.regions import BRATS_REGIONS, ENHANCING, parse_regions
-from medimg.inference.prepare import GRID_TOLERANCE_MM, network_input
+from medimg.inference.prepare import network_input
 from medimg.inference.resample import labels_on_grid
-from medimg.volumes import read_label_map, read_volume
+from medimg.train.cases import read_labels, read_scan
 
 REGIONS = ("TC", "WT", "ET")
 """Output order: tumour core, whole tumour, enhancing tumour (BraTS)."""
@@ -50,22 +49,13 @@ def read_case(case: DatalistCase, bundle: Bundle) -> TumourCase:
     Raises TrainingError when a contrast or the label map is not named, or the label map lies on another grid or holds
     other labels than those of BraTS, and InputError or UnsuitableScanError for scans that cannot be read or combined.
     """
-    paths = dict(zip(case.roles, case.images, strict=True))
-    if missing := [role for role in ROLES if role not in paths]:
+    if missing := [role for role in ROLES if role not in case.roles]:
         raise TrainingError(
             f"case {case.id} has no {', '.join(missing)}; name every channel's role in the datalist's modality"
         )
-    if case.label_map is None:
-        raise TrainingError(f"case {case.id} has no label map; give its path as the label")
-    volumes = [read_volume(paths[role]) for role in ROLES]
+    volumes = [read_scan(case, case.roles.index(role)) for role in ROLES]
     image, affine = network_input(bundle, volumes)
-    truth = read_label_map(case.label_map)
-    if not geometry.same_grid(
-        truth.shape, truth.affine_ras, volumes[0].shape, volumes[0].affine_ras, GRID_TOLERANCE_MM
-    ):
-        raise TrainingError(f"{case.label_map} does not lie on the grid of {paths[ROLES[0]]}; resample it")
-    if problem := BRATS_LABELS.problem(np.unique(truth.array).tolist()):
-        raise TrainingError(f"{case.label_map} {problem}")
+    truth = read_labels(case, volumes[0], BRATS_LABELS)
     stored = truth.array.copy()
     stored[np.isin(stored, ENHANCING)] = 3
     i, j, k = image.shape[1:]

@@ -14,14 +14,13 @@ from torch.nn import functional
 from medimg.bundle import Bundle, load_bundle
 from medimg.datalist.read import DatalistCase
 from medimg.errors import TrainingError
-from medimg.inference.device import choose_device
 from medimg.inference.prepare import network_input
 from medimg.inference.resample import labels_on_grid
-from medimg.inference.windows import stitched_output
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.study import Source, Volume
 from medimg.train.cases import divide, read_cases
+from medimg.train.segmentation import region_scores
 from medimg.train.tumour_data import REGIONS, ROLES, TumourCase, make_case, read_case, regions, visible
 from medimg.train.tumour_heads import HeadPool
 from medimg.train.tumour_patches import dropped, patch, scanner, without
@@ -106,14 +105,7 @@ class TumourTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Mean Dice of each region over the validation cases; the score is their mean."""
-        device = choose_device(str(next(network.parameters()).device))
-        scores: list[list[float]] = []
-        for case in self.validation:
-            masks = stitched_output(self.bundle, network, case.image.float(), device) > 0
-            truth = regions(case.labels) > 0
-            scores.append([dice_score(mask, expected) for mask, expected in zip(masks, truth, strict=True)])
-        means = np.mean(scores, axis=0)
-        return {"score": float(means.mean()), **{n: float(v) for n, v in zip(REGIONS, means, strict=True)}}
+        return region_scores(self.bundle, network, self.validation, regions, REGIONS)
 
     def refresh(self, network: nn.Module, step: int) -> None:
         """Nothing here depends on the network."""
@@ -136,12 +128,6 @@ def _named(
     if not kept:
         raise TrainingError(f"{data}: nothing left to train on; change holdout or validation")
     return kept, [case for case in cases if case.id in set(validation)]
-
-
-def dice_score(mask: Tensor, truth: Tensor) -> float:
-    """2 |A and B| / (|A| + |B|); 1 when both are empty (the BraTS challenge's rule)."""
-    total = int(mask.sum()) + int(truth.sum())
-    return 1.0 if total == 0 else 2 * int((mask & truth).sum()) / total
 
 
 def _phantom(number: int, bundle: Bundle) -> TumourCase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import numpy as np
@@ -9,14 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from medimg.errors import TrainingError, UsageError
+from medimg.errors import MedimgError, TrainingError, UsageError
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.train import tumours
 from medimg.train.cases import read_cases
+from medimg.train.segmentation import dice_score
 from medimg.train.tumour_data import ROLES, TumourCase, make_case, read_case, regions, visible
 from medimg.train.tumour_patches import dropped, patch, scanner, without
-from medimg.train.tumours import TumourTask, dice_score
+from medimg.train.tumours import TumourTask
 from medimg.volumes import write_nifti
 
 SIDE = 32
@@ -278,6 +280,57 @@ def test_phantoms_join_the_training_cases(data, monkeypatch):
 def test_a_split_that_leaves_nothing_is_told(data, changes, message):
     with pytest.raises((TrainingError, UsageError), match=message):
         task(data, **changes)
+
+
+def listed(folder, **changes):
+    """Two cases as a datalist with folds of their own; `changes` to the second one's entry or its files."""
+    entries = []
+    for number, name in enumerate(("one", "two")):
+        write_case(folder / name)
+        images = [f"{name}/{name}{OLD_NAMES[role]}.nii.gz" for role in ROLES]
+        entries.append({"id": name, "image": images, "label": f"{name}/{name}_seg.nii.gz", "fold": number})
+    entries[1] |= changes
+    modality = {str(number): role for number, role in enumerate(ROLES)}
+    path = folder / "datalist.json"
+    path.write_text(json.dumps({"modality": modality, "training": entries}), encoding="utf-8")
+    return path
+
+
+def test_a_datalist_and_its_folds_are_trained_on_as_a_folder_is(tmp_path, bundle):
+    made = task(listed(tmp_path), validation=[], fold="0/2")
+    assert made.cases == {"training": ["two"], "validation": ["one"]}
+    folder = read_case(cases_in(tmp_path)["two"], bundle)
+    assert torch.equal(made.training[0].image, folder.image)
+    assert torch.equal(made.training[0].labels, folder.labels)
+
+
+def test_what_is_wrong_with_a_case_is_one_line(tmp_path):
+    def refused(name, words, labels=None, affine=None, **changes):
+        path = listed(tmp_path / name, **changes)
+        if labels is not None:
+            write_nifti(path.parent / "two" / "two_seg.nii.gz", labels, np.eye(4) if affine is None else affine)
+        with pytest.raises(MedimgError, match=words) as error:
+            task(path, validation=[], fold="0/2")
+        assert "\n" not in str(error.value)
+
+    refused("gone", r"two_t9\.nii\.gz, which .*datalist\.json names, is missing", image=["two/two_t9.nii.gz"])
+    refused(
+        "fewer",
+        "case two has no t2w, t2f; name every channel's role",
+        image=["two/two_t1ce.nii.gz", "two/two_t1.nii.gz"],
+    )
+    refused("unlabelled", "case two has no label map", label=None)
+    refused("strange", "two_seg.nii.gz holds labels 7; the regions know 1, 2, 3, 4", truth() + 6 * (truth() == 1))
+    refused("both", "holds labels 3 and 4, of which BraTS uses one only", truth() + 2 * (truth() == 1))
+    refused("shifted", "two_seg.nii.gz does not lie on the grid of", truth(), np.diag([1.0, 1, 2, 1]))
+
+
+def test_contrasts_on_different_grids_are_told(tmp_path):
+    path = listed(tmp_path)
+    flair = contrasts()["t2f"].astype(np.int16)
+    write_nifti(tmp_path / "two" / "two_flair.nii.gz", flair, np.diag([1.0, 1, 2, 1]))
+    with pytest.raises(MedimgError, match="is not on the grid of"):
+        task(path, validation=[], fold="0/2")
 
 
 def test_the_network_answers_on_the_grid_it_is_given(bundle):
