@@ -67,10 +67,10 @@ def make_task(data, pipeline, **options):
 
 
 def test_patches_and_masks_belong_together_and_are_a_function_of_seed_and_number(data, pipeline):
-    task, again = make_task(data, pipeline), make_task(data, pipeline)
+    task, again = (make_task(data, pipeline, size=SIDE) for _ in range(2))
     batch = task.batch(5)
-    assert batch["image"].shape == (2, 1, 16, 16, 16)
-    assert batch["regions"].shape == (2, 2, 16, 16, 16)
+    assert batch["image"].shape == (2, 1, SIDE, SIDE, SIDE)
+    assert batch["regions"].shape == (2, 2, SIDE, SIDE, SIDE)
     assert all(torch.equal(value, again.batch(5)[name]) for name, value in batch.items())
     organ, tumour = batch["regions"][:, 0] > 0, batch["regions"][:, 1] > 0
     image = batch["image"][:, 0]
