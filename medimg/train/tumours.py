@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medimg.bundle import Bundle, load_bundle
+from medimg.datalist.layouts import ROLES
 from medimg.datalist.read import DatalistCase
 from medimg.errors import TrainingError
 from medimg.inference.prepare import network_input
@@ -21,7 +22,7 @@ from medimg.pipeline import load_pipeline
 from medimg.study import Source, Volume
 from medimg.train.cases import divide, read_cases
 from medimg.train.segmentation import region_scores
-from medimg.train.tumour_data import REGIONS, ROLES, TumourCase, make_case, read_case, regions, visible
+from medimg.train.tumour_data import REGIONS, TumourCase, make_case, read_case, regions, visible
 from medimg.train.tumour_heads import HeadPool
 from medimg.train.tumour_patches import dropped, patch, scanner, without
 

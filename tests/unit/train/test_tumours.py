@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+from medimg.datalist.layouts import ROLES
 from medimg.errors import MedimgError, TrainingError, UsageError
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.train import tumours
 from medimg.train.cases import read_cases
 from medimg.train.segmentation import dice_score
-from medimg.train.tumour_data import ROLES, TumourCase, make_case, read_case, regions, visible
+from medimg.train.tumour_data import TumourCase, make_case, read_case, regions, visible
 from medimg.train.tumour_patches import dropped, patch, scanner, without
 from medimg.train.tumours import TumourTask
 from medimg.volumes import write_nifti
