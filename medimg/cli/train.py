@@ -65,9 +65,9 @@ def command(
     `python -m monai.bundle run` both take, with checkpoints, log.jsonl and curves.png beside them.
     """
     from medimg import files
-    from medimg.datalist.folds import parse_fold
     from medimg.inference.device import choose_device
     from medimg.pipeline import WEIGHTS, load_pipeline
+    from medimg.train.cases import check_fold
     from medimg.train.config import read_config
     from medimg.train.fit import fit
     from medimg.train.network import fresh_network
@@ -75,7 +75,7 @@ def command(
     from medimg.train.parallel import local_device, process_group
 
     if fold is not None:
-        parse_fold(fold)
+        check_fold(data, fold)
     pipeline = load_pipeline(name)
     if not pipeline.has_network:
         from medimg.train.shape import train_shape

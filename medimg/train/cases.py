@@ -42,6 +42,13 @@ def read_cases(data: Path, holdout: Collection[str] = (), layout: str | None = N
     return cases
 
 
+def check_fold(data: Path, fold: str) -> None:
+    """Raise UsageError for a fold that is not "k/n", or of a datalist that its section `validation` divides already."""
+    parse_fold(fold)
+    if data.suffix.lower() == ".json" and any(case.section == VALIDATION for case in read_datalist(data)):
+        raise UsageError(f"{data} has a section validation, which is its division; leave --fold out, or that section")
+
+
 def divide(
     cases: Sequence[DatalistCase], fold: str, seed: int, *, blocks: bool = False
 ) -> tuple[list[DatalistCase], list[DatalistCase]]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from medimg.errors import TrainingError, UsageError
-from medimg.train.cases import divide, read_cases
+from medimg.train.cases import check_fold, divide, read_cases
 
 NAMES = [f"BraTS-GLI-{number:05d}-{scan}" for number in range(9) for scan in ("000", "001")]
 
@@ -61,6 +61,12 @@ def test_a_datalists_own_folds_count(datalist):
 def test_a_section_for_validation_is_the_division_and_cases_for_testing_are_not_read(datalist):
     kept, scored = divide(read_cases(datalist("abc", validation="d", testing="e")), "0/3", 1)
     assert ([case.id for case in kept], [case.id for case in scored]) == (["a", "b", "c"], ["d"])
+
+
+def test_a_fold_asked_for_where_the_datalist_is_divided_already_is_told(datalist):
+    check_fold(datalist("abc"), "0/3")
+    with pytest.raises(UsageError, match="has a section validation"):
+        check_fold(datalist("abc", validation="d"), "0/3")
 
 
 def test_held_out_cases_are_in_no_fold(datalist):
