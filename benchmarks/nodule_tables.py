@@ -48,6 +48,8 @@ class Scored:
 def print_all(rows: list[Scored], calibrate_from: float, line: tuple[float, float] | None, threshold: float) -> None:
     """Calibration fitted on the rows, then every table with `line`, or with what was fitted where it is None."""
     fitted = print_calibration(rows, calibrate_from)
+    if line is None and fitted[0] <= 0:
+        raise SystemExit("the calibration falls with the score: nothing can be shown with it; leave --refit out")
     print_tables([as_reported(row, line or fitted) for row in rows], threshold)
 
 
