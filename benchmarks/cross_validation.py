@@ -48,6 +48,8 @@ from medimg.volumes import read_label_map, write_nifti
 
 REGIONS = parse_regions(BRATS_REGIONS)
 
+NOT_SEEN = "not available"
+
 
 @dataclass(frozen=True)
 class Output:
@@ -63,7 +65,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Row:
-    """One case: Dice and volumes of each region; NaN where the contrasts do not show it."""
+    """One case: Dice and volumes of each region that the contrasts show."""
 
     case: str
     fold: str
@@ -74,7 +76,7 @@ class Row:
     @property
     def mean(self) -> float:
         """Of the regions that can be seen."""
-        return float(np.nanmean(list(self.dice.values())))
+        return float(np.mean(list(self.dice.values())))
 
 
 def main() -> None:
@@ -158,18 +160,19 @@ def scored(output: Output, stage: dict[str, Any], without: list[str]) -> tuple[R
     overlaps, true_ml, predicted_ml = {}, {}, {}
     for name in BRATS:
         there, drawn = REGIONS.mask(output.truth, name), REGIONS.mask(predicted, name)
-        seen = name not in options.not_available
-        overlaps[name] = dice(there, drawn) if seen else float("nan")
         true_ml[name] = float(there.sum()) * ml
-        predicted_ml[name] = float(drawn.sum()) * ml if seen else float("nan")
+        if name not in options.not_available:
+            overlaps[name] = dice(there, drawn)
+            predicted_ml[name] = float(drawn.sum()) * ml
     return Row(output.case, output.fold, overlaps, true_ml, predicted_ml), predicted
 
 
 def summary(rows: list[Row]) -> dict[str, Any]:
     """Mean and SD of each region; enhancing tumour where there is some; what is drawn of it where there is none."""
-    columns = {name: [row.dice[name] for row in rows] for name in BRATS}
-    columns["ET_where_present"] = [row.dice["ET"] for row in rows if row.truth_ml["ET"] > 0]
-    false_ml = [row.predicted_ml["ET"] for row in rows if row.truth_ml["ET"] == 0]
+    columns = {name: [row.dice[name] for row in rows if name in row.dice] for name in BRATS}
+    columns["ET_where_present"] = [row.dice["ET"] for row in rows if "ET" in row.dice and row.truth_ml["ET"] > 0]
+    without = [row for row in rows if "ET" in row.predicted_ml and row.truth_ml["ET"] == 0]
+    false_ml = [row.predicted_ml["ET"] for row in without]
     return {
         "dice": {
             name: {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1)), "cases": len(values)}
@@ -187,8 +190,11 @@ def table(rows: list[Row]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda row: row.case):
-        overlaps = " | ".join(f"{row.dice[name]:.2f}" for name in BRATS)
-        volumes = " | ".join(f"{row.predicted_ml[name]:.1f} / {row.truth_ml[name]:.1f}" for name in BRATS)
+        overlaps = " | ".join(f"{row.dice[name]:.2f}" if name in row.dice else NOT_SEEN for name in BRATS)
+        volumes = " | ".join(
+            f"{row.predicted_ml[name]:.1f} / {row.truth_ml[name]:.1f}" if name in row.predicted_ml else NOT_SEEN
+            for name in BRATS
+        )
         lines.append(f"| {row.case} | {row.fold} | {overlaps} | {volumes} |")
     found = summary(rows)
     means = " | ".join(_mean_sd(found["dice"].get(name)) for name in BRATS)
