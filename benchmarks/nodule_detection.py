@@ -46,7 +46,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/lung"))
     parser.add_argument("--fold", help="k/n: crops of this fold only, as the training configuration draws them")
     parser.add_argument("--runs", nargs="+", type=Path, help="folders of medimg train, one a fold")
-    parser.add_argument("--cache", type=Path, default=Path("nodule_cache"), help="of --runs: what the networks said")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("nodule_cache"),
+        help="of --runs: what networks and shapes said; remove it when the data change",
+    )
     parser.add_argument("--weight", type=float, help="shape_weight of the infer stage, instead of the pipeline's")
     parser.add_argument("--scans", nargs="*", help="these scans only, and no crops")
     parser.add_argument("--threads", type=int, default=0)

@@ -110,7 +110,7 @@ class Pool:
     @cached_property
     def _described(self) -> list[Described]:
         """The blobs of every training case; measured once."""
-        path = self.kept / "shapes.npz"
+        path = self.kept / f"shapes-{self.shape.blobs}.npz"
         if not path.exists():
             cases = described_cases(self.data, self.shape.holdout, self.shape.blobs)
             arrays = {f"{i}/{case.case}/{name}": getattr(case, name) for i, case in enumerate(cases) for name in FIELDS}
