@@ -27,7 +27,7 @@ def assign_folds(
     """The fold (from 0) of each case, given its name and its patient: patients in the order that `seed` draws.
 
     They are dealt out one by one, so that folds are alike in patients and no fold depends on the order of the cases;
-    with `blocks` each fold is a run of neighbours in that order: how the lung pipelines' own folds were drawn.
+    with `blocks` each fold is a run of neighbours in that order: how the folds of the lung pipelines' crops are drawn.
     Raises UsageError when there are fewer patients than folds: one would be empty.
     """
     first: dict[str, str] = {}

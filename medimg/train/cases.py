@@ -49,9 +49,7 @@ def check_fold(data: Path, fold: str) -> None:
         raise UsageError(f"{data} has a section validation, which is its division; leave --fold out, or that section")
 
 
-def divide(
-    cases: Sequence[DatalistCase], fold: str, seed: int, *, blocks: bool = False
-) -> tuple[list[DatalistCase], list[DatalistCase]]:
+def divide(cases: Sequence[DatalistCase], fold: str, seed: int) -> tuple[list[DatalistCase], list[DatalistCase]]:
     """Cases to train on, and those of fold "k/n" (k from 0), which are only scored.
 
     A datalist's own division counts: its section `validation`, or else the `fold` of its cases. Where it has neither,
@@ -64,7 +62,7 @@ def divide(
     drawn = _own_folds(cases, count)
     if drawn is None:
         names, patients = [case.id for case in cases], [case.patient for case in cases]
-        drawn = assign_folds(names, patients, count, seed, blocks=blocks)
+        drawn = assign_folds(names, patients, count, seed)
     kept, scored = ([c for c, f in zip(cases, drawn, strict=True) if (f == number) is side] for side in (False, True))
     return _both(kept, scored, f"fold {fold}")
 

@@ -83,7 +83,7 @@ def _split_folder(
 
 
 def _split_cases(data: Path, holdout: Collection[str], fold: str, seed: int) -> NoduleSplit:
-    kept, scored = divide(read_cases(data, holdout), fold, seed, blocks=True)
+    kept, scored = divide(read_cases(data, holdout), fold, seed)
     training, validation = [prepare(case) for case in kept], [prepare(case) for case in scored]
     for told, prepared in (("train on", training), ("validate with", validation)):
         if not _crops(prepared):

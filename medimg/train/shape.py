@@ -175,7 +175,7 @@ def _left_out(data: Path, config: ShapeConfig) -> set[str]:
     if not config.fold:
         return set()
     if not has_crops(data):
-        _, scored = divide(read_cases(data, config.holdout), config.fold, config.seed, blocks=True)
+        _, scored = divide(read_cases(data, config.holdout), config.fold, config.seed)
         return {case.id for case in scored}
     crops = [crop for crop in load_crops(data) if crop.case not in config.holdout]
     _, unseen = split_patients(crops, background(data), config.fold, config.seed)
