@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medimg.datalist.folds import assign_folds, parse_fold
 from medimg.errors import TrainingError
 from medimg.train.cases import divide, read_cases
 from medimg.train.nodule_data import CROPS, SCANS, Crop, Scan, load_crops, load_scans
 from medimg.train.nodule_scans import Prepared, prepare
-
-Points = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
