@@ -28,7 +28,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from nodule_detection import LOWEST, WHOLE_CT, run
+from nodule_cases import WHOLE_CT
+from nodule_detection import run
+from nodule_runs import LOWEST
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit, logit
@@ -45,10 +47,9 @@ from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
 from medimg.stages.select import select
 from medimg.study import Source, Volume
-from medimg.train.folds import patients_of_fold
 from medimg.train.nodule_data import Crop, Scan, load_crops, load_scans, luna16_marks
-from medimg.train.nodules import split_patients
-from medimg.train.pack import TRAINING_RECORD
+from medimg.train.nodule_split import patients_of_fold, split_patients
+from medimg.train.record import TRAINING_RECORD
 from medimg.train.shape import CROP_WEIGHT, Described, describe_case, learn, read_shape_config
 from medimg.volumes import write_nifti
 
@@ -233,7 +234,7 @@ def by_networks(
             for h in unseen:
                 file = Path(folder) / f"{h.id}.nii.gz"
                 write_nifti(file, h.hu, np.eye(4))
-                found = run(pipeline, file, threads)[0].report.findings
+                found = run(pipeline, file, threads)[0]
                 centres = geometry.lps_to_ras(np.array([f.center_lps_mm for f in found]).reshape(-1, 3))
                 yield h, number, Marks(centres, logit(np.clip([f.probability for f in found], 1e-6, 1 - 1e-6)))
 

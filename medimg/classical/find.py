@@ -81,11 +81,13 @@ def find(chest: Chest, classifier: ShapeClassifier, label: str) -> tuple[list[Fi
 def confirmed(findings: Sequence[Finding], chest: Chest, classifier: ShapeClassifier, weight: float) -> list[Finding]:
     """The findings with the probability of both: (1 - weight) of their own logit plus `weight` of their shape's.
 
-    The shape is that of the likeliest blob in or near the finding. Strongest first.
+    Strongest first.
     """
-    if not findings:
-        return []
-    every = opinion(chest, classifier, findings)
+    return judged(findings, opinion(chest, classifier, findings), weight) if findings else []
+
+
+def judged(findings: Sequence[Finding], every: Opinion, weight: float) -> list[Finding]:
+    """The findings weighed with an opinion of the blobs near them: that of the likeliest in or near each counts."""
     results = []
     for finding in findings:
         assert finding.probability is not None

@@ -19,8 +19,7 @@ from medimg.train.checkpoint import LAST_WEIGHTS, State
 from medimg.train.config import TrainConfig
 from medimg.train.journal import read_log
 from medimg.train.members import as_single
-
-TRAINING_RECORD = Path("docs") / "training.json"
+from medimg.train.record import TRAINING_RECORD
 
 
 def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start: Path | None = None) -> Path:
@@ -67,6 +66,7 @@ def _record(config: TrainConfig, state: State, run: Path, start: Path | None) ->
         "start_sha256": files.sha256_of_file(start) if start else None,
         "steps": state.step,
         "task": config.task,
+        "cases": state.task.cases,
         "hours": round(state.seconds / 3600, 3),
         "precision": config.precision,
         "parameters": sum(parameter.numel() for parameter in state.network.parameters()),
