@@ -109,6 +109,7 @@ class Report:
     segmentation: Segmentation | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    advice: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self, segmentation_path: str | None = None) -> dict[str, Any]:
         """The `medimg.report/1` document; `segmentation_path` is relative to the folder that holds it."""
@@ -124,4 +125,5 @@ class Report:
             "segmentation": segmentation,
             "provenance": self.provenance,
             "warnings": self.warnings,
+            "advice": self.advice,
         }

@@ -15,6 +15,7 @@ LAYERS = [
     ["geometry"],
     ["study", "results", "files"],
     ["phantoms", "dicom", "volumes"],
+    ["patient"],
     ["bundle", "pipeline", "datalist"],
     ["inference"],
     ["classical"],

@@ -40,6 +40,7 @@ def read_report(folder: Path) -> Report:
             segmentation=segmentation,
             provenance=dict(document["provenance"]),
             warnings=list(document["warnings"]),
+            advice=[dict(entry) for entry in document.get("advice", ())],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

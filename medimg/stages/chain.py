@@ -7,10 +7,12 @@ from pathlib import Path
 
 from medimg import files
 from medimg.dicom.options import AS_SCANNED, ReadOptions
+from medimg.patient.document import read_patient
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.report.writers import withdraw_report
 from medimg.results import Report
+from medimg.stages.advise import advise
 from medimg.stages.case import Case, Clock, base_provenance, describe_input, resampling_warnings
 from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
@@ -31,14 +33,18 @@ def run_chain(
     options: ReadOptions = AS_SCANNED,
     progress: Progress = silent,
     series_uids: Sequence[str] = (),
+    patient: Path | None = None,
 ) -> Case:
     """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
 
-    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options`
-    how they may be read. A chain always selects and reads; what it does after that is what its `stages` say. Raises
+    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options` how
+    they may be read, `patient` is a file with what is known of the patient. A chain always selects and reads; what it
+    does after that is what its `stages` say. Raises
     the errors of its stages; OutputError before anything is computed when `output` cannot be written.
     """
     files.output_folder(output)
+    if patient is not None:
+        read_patient(patient)  # what is wrong with it is said before minutes are spent
     clock = Clock()
     with clock.time("select"):
         selection = select(inputs, pipeline, progress, series_uids)
@@ -58,6 +64,7 @@ def finish_case(case: Case, output: Path, engine: Engine | None = None, progress
             infer(case, stage.options, engine, progress)
         elif stage.name == "measure":
             measure(case, stage.options)
+            advise(case, stage.options, patient)
         elif stage.name == "report":
             render(case, stage.options, output)
 
