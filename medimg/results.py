@@ -110,6 +110,7 @@ class Report:
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     advice: list[dict[str, Any]] = field(default_factory=list)
+    measurements: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self, segmentation_path: str | None = None) -> dict[str, Any]:
         """The `medimg.report/1` document; `segmentation_path` is relative to the folder that holds it."""
@@ -126,4 +127,5 @@ class Report:
             "provenance": self.provenance,
             "warnings": self.warnings,
             "advice": self.advice,
+            "measurements": self.measurements,
         }

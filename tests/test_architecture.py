@@ -22,6 +22,7 @@ LAYERS = [
     ["measure"],
     ["report"],
     ["evaluate"],
+    ["followup"],
     ["train"],
     ["stages"],
     ["batch"],

@@ -41,6 +41,7 @@ def read_report(folder: Path) -> Report:
             provenance=dict(document["provenance"]),
             warnings=list(document["warnings"]),
             advice=[dict(entry) for entry in document.get("advice", ())],
+            measurements=dict(document.get("measurements", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

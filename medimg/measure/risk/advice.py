@@ -26,7 +26,7 @@ DAYS_PER_MONTH = GROWTH_DAYS / 12
 LUNG_RADS, FLEISCHNER, BROCK = "Lung-RADS v2022", "Fleischner 2017", "Brock (PanCan)"
 
 IF_A_NODULE = "if it is a nodule"
-NOT_TOLD = "an airway nodule or a cyst has rows of its own, which a reader must tell"
+NOT_TOLD = "a nodule with fat, in an airway, or that is a cyst has rows of its own, which a reader must tell"
 
 STATUS_WORDS: dict[str, str] = {
     "baseline": "first CT",

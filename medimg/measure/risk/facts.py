@@ -18,18 +18,8 @@ Status = Literal["baseline", "new", "growing", "slowly_growing", "stable"]
 NODULE_TYPES: tuple[NoduleType, ...] = get_args(NoduleType)
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-TYPE_WORDS: dict[str, NoduleType] = {
-    "solid": "solid",
-    "part_solid": "part_solid",
-    "part-solid": "part_solid",
-    "ground_glass": "ground_glass",
-    "ground-glass": "ground_glass",
-    "nonsolid": "ground_glass",
-    "non_solid": "ground_glass",
-}
-"""Values of the measurement `nodule_type` -> the rules' words."""
-
-SPICULATION_KEY, TYPE_KEY = "spiculated", "nodule_type"
+TYPE_WORDS: dict[str, NoduleType] = {"solid": "solid", "part-solid": "part_solid", "ground-glass": "ground_glass"}
+"""Values of the measurement `attenuation` -> the rules' words."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +62,22 @@ def completions(facts: Case, possible: Mapping[str, tuple[Any, ...]]) -> Iterato
 
 
 def facts_of(finding: Finding) -> NoduleFacts:
-    """The facts that a finding's measurements give (docs/output.md names them); not status and priors."""
+    """The facts that a finding's measurements give (docs/output.md names them); not status and priors.
+
+    No lobe is measured and no threshold of spiculation claimed, so these stay unknown. The chest wall is seen and
+    fissures are not: a nodule away from the wall may still lie at one. Calcium may be of a benign pattern or not.
+    """
     measured = finding.measurements
-    kind = TYPE_WORDS.get(str(measured.get(TYPE_KEY)))
+    kind = TYPE_WORDS.get(str(measured.get("attenuation")))
     return NoduleFacts(
         nodule_type=kind,
         mean_diameter_mm=_number(measured.get("mean_axis_mm")),
         long_axis_mm=_number(measured.get("long_axis_mm")),
         solid_mean_diameter_mm=_number(measured.get("solid_mean_axis_mm")) if kind == "part_solid" else None,
-        upper_lobe=_flag(measured.get("upper_lobe")),
-        spiculated=_flag(measured.get(SPICULATION_KEY)),
-        touches_pleura=_flag(measured.get("touches_pleura")),
-        benign_pattern=None if measured.get("calcified") is not False else False,
+        touches_pleura=True if measured.get("pleural_contact") is True else None,
+        benign_pattern=False if measured.get("calcified") is False else None,
     )
 
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
