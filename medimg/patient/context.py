@@ -121,8 +121,6 @@ class PatientContext:
 FLAGS = ("family_history", "emphysema", "exposure", "cancer_history", "immunosuppressed", "screening", "prior_ct")
 """Fields that are true, false or not known."""
 
-NOTHING_KNOWN = PatientContext()
-
 
 def _differs(name: str, mine: Any, other: Any) -> bool:
     if mine is None:
@@ -143,3 +141,6 @@ def _check_range(name: str, value: Any, limits: tuple[float, float]) -> None:
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
         raise UsageError(f"patient context: {name} is one of {', '.join(choices)} or null, not {value!r}")
+
+
+NOTHING_KNOWN = PatientContext()
