@@ -40,12 +40,12 @@ def grid_about(center_lps_mm, shape, spacing_mm, degrees=(0.0, 0.0, 0.0)) -> np.
     return affine
 
 
-def scanned_again(volume: Volume, motion: Motion, shape, affine_lps: np.ndarray) -> Volume:
+def scanned_again(volume: Volume, motion: Motion, shape, affine_lps: np.ndarray, order: int = 1) -> Volume:
     """The same patient after `motion`, on another grid: interpolated, air or 0 outside."""
     to_voxel = np.linalg.inv(volume.affine_lps) @ motion.back().matrix @ affine_lps
     outside = -1000.0 if volume.modality == "CT" else 0.0
     array = ndimage.affine_transform(
-        np.asarray(volume.array, np.float32), to_voxel[:3, :3], to_voxel[:3, 3], output_shape=shape, order=1,
+        np.asarray(volume.array, np.float32), to_voxel[:3, :3], to_voxel[:3, 3], output_shape=shape, order=order,
         cval=outside,
     )  # fmt: skip
     return volume_of(array, geometry.swap_ras_lps(affine_lps), volume.modality)

@@ -36,9 +36,9 @@ SAMPLES = 20_000
 
 SEED = 20261125
 
-MAX_ITERATIONS = 120
-START_STEP_MM, END_STEP_MM = 2.0, 0.01
-"""Steps of the descent, in mm at the edge of the body."""
+MAX_ITERATIONS = 100
+START_STEP, END_STEP = 0.5, 0.005
+"""Steps of the descent at the edge of the body, in voxels of the level."""
 
 START_ANGLES_DEGREES = (-15.0, 15.0)
 """Tried about the left-right and the head-foot axis, a nodding and a turned head, when the plain starts fail."""
@@ -170,7 +170,11 @@ def _run(fixed: WorkingScan, moving: WorkingScan, start: Motion) -> tuple[float,
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(min(1.0, SAMPLES / fixed.array.size), SEED)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(START_STEP_MM, END_STEP_MM, MAX_ITERATIONS)
+    # a gradient of the whole image costs more than the samples' own
+    method.MetricUseFixedImageGradientFilterOff()
+    method.MetricUseMovingImageGradientFilterOff()
+    steps = (START_STEP * fixed.spacing_mm, END_STEP * fixed.spacing_mm)
+    method.SetOptimizerAsRegularStepGradientDescent(*steps, MAX_ITERATIONS)
     method.SetOptimizerScalesFromPhysicalShift()
     # SimpleITK's transform leads from the fixed to the moving image
     inverse = start.back().matrix

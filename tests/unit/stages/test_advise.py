@@ -78,7 +78,8 @@ def test_a_file_beats_the_headers_and_a_contradiction_is_a_warning(series, pipel
 
 @pytest.mark.parametrize(
     ("document", "words"),
-    [('{"schema": "medimg.patient/1", "age_years": 200}', "age_years is a number from 0 to 120"), ("no json", "as JSON"),
+    [('{"schema": "medimg.patient/1", "age_years": 200}', "age_years is a number from 0 to 120"),
+     ("no json", "as JSON"),
      ('{"schema": "medimg.patient/1", "sex": "x"}', "sex is one of female, male")],
 )  # fmt: skip
 def test_a_context_that_cannot_be_ends_the_run_before_anything_is_written(series, pipeline, tmp_path, document, words):

@@ -18,7 +18,9 @@ from moving import grid_about, motion_of, scanned_again, volume_of
 from medimg import NOT_A_MEDICAL_DEVICE, volumes
 from medimg.cli import cli
 from medimg.errors import InputError, UsageError
+from medimg.measure.lesion import lesions
 from medimg.measure.nodule import measure_nodule, segment_nodule
+from medimg.phantoms.brain import Tumour, brain
 from medimg.phantoms.nodules import Nodule
 from medimg.phantoms.thorax import plan_thorax, scan
 from medimg.report import write_report
@@ -36,6 +38,8 @@ AFTER = (Nodule(GROWING, 13.0), Nodule(STABLE, 9.0), Nodule(CAME, 9.0))
 MOTION = motion_of((3.0, -4.0, 5.0), (8.0, -12.0, 15.0))
 OBLIQUE_SHAPE = (120, 116, 100)
 DAYS = 180
+
+HEAD_SHAPE = (110, 110, 72)
 
 
 def write_case(folder, volume, nodules, motion=None, day=None, name="lung_nodule"):
@@ -219,3 +223,49 @@ def test_an_option_day_beats_the_header(cases, tmp_path):
     assert "same_day" in {warned.code for warned in comparison.warnings}
     with pytest.raises(UsageError, match="choose another"):
         compare(*cases, cases[0], Options())
+
+
+def write_head(folder, phantom, motion=None, grid=None, shape=None):
+    """FLAIR and the true label map of a head, scanned again after `motion`; lesions measured by the project."""
+    volume = volume_of(phantom.contrasts["t2f"], phantom.affine_ras, "MR")
+    labels = volume_of(phantom.labels, phantom.affine_ras, "MR")
+    if motion is not None:
+        volume = scanned_again(volume, motion, shape, grid)
+        labels = scanned_again(labels, motion, shape, grid, order=0)
+    folder.mkdir()
+    volumes.write_nifti(folder / "case_t2f.nii.gz", np.rint(volume.array).astype(np.int16), volume.affine_ras)
+    read = replace(read_volume(folder / "case_t2f.nii.gz"), modality="MR")
+    segmentation = Segmentation(
+        np.rint(labels.array).astype(np.uint8), read.affine_ras, {1: "necrotic", 2: "oedema", 3: "et"}
+    )
+    groups = {"whole_tumour": (1, 2, 3), "tumour_core": (1, 3), "enhancing": (3,)}
+    report = Report(
+        {"name": "brain_tumour", "version": "1", "sha256": "0" * 64}, [describe_input("t2f", read)],
+        lesions(segmentation, groups, 500.0, "tumour"), segmentation,
+    )  # fmt: skip
+    write_report(report, {"t2f": read}, folder / "report", ("json", "nifti"))
+    return folder / "report"
+
+
+def test_a_tumour_that_grew_is_followed_region_by_region(tmp_path):
+    """A core of 14 mm radius that grows to 17 mm, in a head that moved: the truth is that of the label maps."""
+    before = brain(2, HEAD_SHAPE, tumour=Tumour((-32.0, 5.0, 12.0), 14.0, 4.0, 8.0))
+    after = brain(2, HEAD_SHAPE, tumour=Tumour((-32.0, 5.0, 12.0), 17.0, 4.0, 8.0))
+    motion = motion_of((-3.0, 2.0, 5.0), (3.0, 8.0, -6.0))
+    middle, shape = np.array([117.0, -115.0, 66.0]), (90, 100, 80)
+    grid = grid_about(motion.moved(middle), shape, (2.2, 2.2, 2.2), (4.0, -6.0, 8.0))
+    prior = write_head(tmp_path / "prior", before)
+    current = write_head(tmp_path / "current", after, motion, grid, shape)
+    comparison = compare(prior, current, tmp_path / "out", Options())
+    assert comparison.registration.motion.distance_mm(motion, middle + 40 * np.eye(3)) < 1.0
+    main = max(comparison.changes, key=lambda change: change.finding.volume_mm3 or 0)
+    voxel = abs(np.linalg.det(before.affine_ras[:3, :3]))
+    for name, values in {"whole_tumour_mm3": (1, 2, 3), "tumour_core_mm3": (1, 3)}.items():
+        truth = [np.isin(phantom.labels, values).sum() * voxel for phantom in (before, after)]
+        entry = comparison.regions[name]
+        assert entry["prior_mm3"] == pytest.approx(truth[0], rel=0.05)
+        assert entry["change_percent"] == pytest.approx(100 * (truth[1] / truth[0] - 1), abs=8)
+    assert main.growth.criterion.startswith("volume +40 %")
+    assert main.to_dict()["regions"]["tumour_core_mm3"]["rano_volume"].startswith("progression")
+    assert comparison.advice == []
+    assert "RANO" in (tmp_path / "out" / "comparison.html").read_text()
