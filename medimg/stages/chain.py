@@ -39,8 +39,8 @@ def run_chain(
 
     Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options` how
     they may be read, `patient` is a file with what is known of the patient. A chain always selects and reads; what it
-    does after that is what its `stages` say. Raises
-    the errors of its stages; OutputError before anything is computed when `output` cannot be written.
+    does after that is what its `stages` say. Raises the errors of its stages; OutputError and UsageError before
+    anything is computed when `output` cannot be written or `patient` cannot be read.
     """
     files.output_folder(output)
     if patient is not None:
@@ -50,12 +50,21 @@ def run_chain(
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
         case = open_case(selection, clock, options)
-    finish_case(case, output, engine, progress)
+    finish_case(case, output, engine, progress, patient)
     return case
 
 
-def finish_case(case: Case, output: Path, engine: Engine | None = None, progress: Progress = silent) -> None:
-    """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first."""
+def finish_case(
+    case: Case,
+    output: Path,
+    engine: Engine | None = None,
+    progress: Progress = silent,
+    patient: Path | None = None,
+) -> None:
+    """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first.
+
+    patient: a file with what is known of the patient, for a pipeline that gives advice.
+    """
     withdraw_report(output)
     for stage in case.pipeline.stages:
         if stage.name == "preprocess" and stage.options.get("save"):
