@@ -15,9 +15,8 @@ from medimg.report.html import render_page
 TEMPLATE = "comparison.html.j2"
 
 
-def comparison_page(comparison: Comparison, picture: bytes | None) -> str:
-    """The page; `picture` as PNG bytes, None where nothing was found."""
-    document = comparison.to_dict()
+def comparison_page(comparison: Comparison, document: dict[str, Any], picture: bytes | None) -> str:
+    """The page of a comparison and its JSON; `picture` as PNG bytes, None where nothing was found."""
     return render_page(
         "medimg.followup",
         TEMPLATE,

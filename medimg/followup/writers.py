@@ -23,7 +23,7 @@ def write_comparison(comparison: Comparison, prior: Volume, current: Volume, fol
     picture = _picture(comparison, prior, current)
     document = with_relative_paths(comparison.to_dict(), folder)
     files.write_text(folder / CSV_FILE, comparison.csv())
-    files.write_text(folder / HTML_FILE, comparison_page(comparison, picture))
+    files.write_text(folder / HTML_FILE, comparison_page(comparison, document, picture))
     files.write_json(folder / JSON_FILE, document)
     return [folder / name for name in (CSV_FILE, HTML_FILE, JSON_FILE)]
 

@@ -15,7 +15,14 @@ from typing import Any
 from medimg.errors import UsageError
 from medimg.patient.context import PatientContext
 
-ICD10 = ("http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm", "urn:oid:2.16.840.1.113883.6.3")
+ICD10 = (
+    "http://hl7.org/fhir/sid/icd-10",
+    "http://hl7.org/fhir/sid/icd-10-cm",
+    "urn:oid:2.16.840.1.113883.6.3",
+    "urn:oid:2.16.840.1.113883.6.90",
+)
+"""ICD-10 and ICD-10-CM, by URL and by OID."""
+
 SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
 

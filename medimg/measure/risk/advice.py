@@ -126,7 +126,8 @@ def _scan_lung_rads(findings: Sequence[Finding], facts: Sequence[NoduleFacts], c
     low = lung_rads.worst([lung_rads.NO_NODULE.category, *sure])
     high = lung_rads.worst([low, *(result.high for result in each)])
     unsure = sum(not is_sure(finding) for finding in findings)
-    words = f"{len(findings) - unsure} nodules decide; {unsure} findings below probability {SURE_PROBABILITY:g} may add"
+    words = f"the most suspicious of {len(findings) - unsure} decides"
+    words += f"; {unsure} findings below probability {SURE_PROBABILITY:g} may be more" if unsure else ""
     text = words if findings else f"{lung_rads.NO_NODULE.words} was found; that does not mean that there is none"
     missing = list(dict.fromkeys(name for result in each for name in result.missing))
     inputs = {"findings": {"value": len(findings), "from": "report"}}
@@ -272,4 +273,4 @@ def _range(low: str, high: str) -> str:
 
 def _managed(low: lung_rads.Category, high: lung_rads.Category) -> str:
     first, last = lung_rads.MANAGEMENT[low], lung_rads.MANAGEMENT[high]
-    return first if first == last else f"from {low}, {first}, to {high}, {last}"
+    return f"Management: {first}" if first == last else f"Management: {low}, {first}, up to {high}, {last}"
