@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from medimg import files
 from medimg.dicom.options import AS_SCANNED, ReadOptions
@@ -13,10 +13,11 @@ from medimg.errors import InputError, Reason, UsageError
 from medimg.followup.changes import Change, changes, region_changes
 from medimg.followup.comparison import Comparison, Timepoint, Warned
 from medimg.followup.growth import THIN_SLICE_MM, Size
-from medimg.followup.register import Registration, register
+from medimg.followup.register import register
 from medimg.followup.writers import withdraw_comparison, write_comparison
-from medimg.measure.risk.advice import advise
+from medimg.measure.risk.advice import LUNG_RADS, advise
 from medimg.patient import PatientContext, PriorNodule
+from medimg.patient.context import LungRads
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.progress import Progress, silent
 from medimg.report.read import REPORT_FILE, read_report
@@ -90,7 +91,7 @@ def compare(prior: Path, current: Path, output: Path, options: Options) -> Compa
         changes=found,
         nodules=nodules,
         regions={} if nodules else region_changes(*reports),
-        advice=_advice(second, found, days, registration, options, warnings),
+        advice=_advice(reports[0], second, found, days, options, warnings),
         warnings=warnings,
         provenance={**base_provenance(clock), "seconds": clock.seconds, "role": role},
     )
@@ -203,10 +204,10 @@ def _warnings(prior: Visit, current: Visit, role: str, days: int | None, thick: 
 
 
 def _advice(
+    prior: Report,
     visit: Visit,
     found: list[Change],
     days: int | None,
-    registration: Registration,
     options: Options,
     warnings: list[Warned],
 ) -> list[dict[str, Any]]:
@@ -218,11 +219,20 @@ def _advice(
         return []
     said: list[str] = []
     context = context_for(_first(visit), options.patient, said)
+    before = _categories(prior)
     warnings += [Warned("patient_context", message) for message in said]
-    return [entry.to_dict() for entry in advise(report.findings, _with_priors(context, found, days))]
+    return [entry.to_dict() for entry in advise(report.findings, _with_priors(context, found, days, before))]
 
 
-def _with_priors(context: PatientContext, found: list[Change], days: int | None) -> PatientContext:
+def _categories(report: Report) -> dict[str, LungRads]:
+    """Finding -> the one Lung-RADS category its own report gave it; a range, or none, says nothing."""
+    given = {str(e.get("finding_id")): e.get("category") for e in report.advice if e.get("rule") == LUNG_RADS}
+    return {name: category for name, said in given.items() for category in get_args(LungRads) if category == said}
+
+
+def _with_priors(
+    context: PatientContext, found: list[Change], days: int | None, before: dict[str, LungRads]
+) -> PatientContext:
     """The context with each paired nodule's earlier size, at the place its successor has now."""
     priors = []
     for change in found:
@@ -231,6 +241,8 @@ def _with_priors(context: PatientContext, found: list[Change], days: int | None)
         mean_mm = Size.of(change.prior).mean_axis_mm
         if mean_mm is not None:
             solid = change.prior.measurements.get("solid_mean_axis_mm")
-            priors.append(PriorNodule(change.current.center_lps_mm, mean_mm, solid, float(days) if days else None))
+            waited = float(days) if days else None
+            category = before.get(change.prior.id)
+            priors.append(PriorNodule(change.current.center_lps_mm, mean_mm, solid, waited, category))
     sources = {**context.sources, "prior_ct": COMPARISON, "prior_nodules": COMPARISON}
     return replace(context, prior_ct=True, prior_nodules=tuple(priors), sources=sources)

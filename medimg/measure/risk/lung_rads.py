@@ -8,6 +8,7 @@ decimal. Category 0, and the modifiers S and X, are a reader's.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -154,8 +155,8 @@ AIRWAY_AND_CYST: dict[str, Row] = {
 def row_of(facts: NoduleFacts) -> Row:
     """The first row of the table that applies to a nodule of which type, status and sizes are known.
 
-    A stable nodule keeps the category it had (that of its size where it is not known), one lower once it was followed
-    up for long enough. Raises ValueError when type or status is None.
+    A stable nodule keeps the category it had, or goes one down once it was followed up for long enough. Raises
+    ValueError when type or status is None, and for a stable nodule without its `prior_category`.
     """
     if facts.nodule_type is None or facts.status is None:
         raise ValueError("row_of needs a nodule type and a status")
@@ -165,8 +166,9 @@ def row_of(facts: NoduleFacts) -> Row:
 
 
 def _stable(facts: NoduleFacts) -> Row:
-    given = facts.prior_category if facts.prior_category in CATEGORIES else None
-    before = given or row_of(replace(facts, status="baseline")).category
+    before = next((category for category in CATEGORIES if category == facts.prior_category), None)
+    if before is None:
+        raise ValueError("row_of needs the category a stable nodule had")
     wait = STEP_DOWN_MONTHS.get(before)
     if wait is not None and (facts.months_since_prior or 0.0) >= wait - MONTH_TOLERANCE:
         return Row(STEP_DOWN_TO[before], f"category {before} nodule, stable or smaller after {wait:g} months or more")
@@ -209,16 +211,19 @@ POSSIBLE: dict[str, tuple[object, ...]] = {
     "touches_pleura": (False, True),
     "smooth_shape": (False, True),
     "months_since_prior": (1.0, 12.0),
+    "prior_category": ("2", "3", "4A", "4B"),
 }
 """Fact -> the values that an unknown one can have: one for each way the table treats it."""
 
 EVERY_TYPE = ("nodule_type", "status", "mean_diameter_mm", "benign_pattern")
 ASKED: dict[str, tuple[str, ...]] = {
-    "solid": ("touches_pleura", "smooth_shape", "months_since_prior"),
-    "part_solid": ("solid_mean_diameter_mm", "solid_growing", "months_since_prior"),
+    "solid": ("touches_pleura", "smooth_shape"),
+    "part_solid": ("solid_mean_diameter_mm", "solid_growing"),
     "ground_glass": (),
 }
 """What the rows of a type ask beyond EVERY_TYPE."""
+
+ASKED_OF_STABLE = ("months_since_prior", "prior_category")
 
 
 @functools.lru_cache(maxsize=1024)
@@ -234,9 +239,12 @@ def lung_rads(facts: NoduleFacts) -> LungRads:
 
 def _cases(facts: NoduleFacts) -> Iterator[tuple[NoduleFacts, Row]]:
     """Every nodule that the facts can stand for, with its row."""
-    for nodule_type in NODULE_TYPES if facts.nodule_type is None else (facts.nodule_type,):
-        asked = (*EVERY_TYPE, *ASKED[nodule_type])
-        for case in completions(replace(facts, nodule_type=nodule_type), {name: POSSIBLE[name] for name in asked}):
+    types = NODULE_TYPES if facts.nodule_type is None else (facts.nodule_type,)
+    statuses = STATUSES if facts.status is None else (facts.status,)
+    for nodule_type, status in itertools.product(types, statuses):
+        asked = (*EVERY_TYPE, *ASKED[nodule_type], *(ASKED_OF_STABLE if status == "stable" else ()))
+        known = replace(facts, nodule_type=nodule_type, status=status)
+        for case in completions(known, {name: POSSIBLE[name] for name in asked}):
             inner, outer = case.solid_mean_diameter_mm, case.mean_diameter_mm
             # a solid component is no larger than its nodule
             if nodule_type != "part_solid" or inner is None or outer is None or inner <= outer:

@@ -91,9 +91,12 @@ def test_stable_nodules_step_down_after_their_follow_up(before, months, category
     assert row_of(known).category == category
 
 
-def test_a_stable_nodule_of_unknown_category_had_that_of_its_size():
-    assert row_of(facts("solid", 12.0, "stable", months_since_prior=3.0)).category == "3"
-    assert row_of(facts("solid", 12.0, "stable", months_since_prior=2.0)).category == "4A"
+def test_a_stable_nodule_of_unknown_category_may_have_had_any():
+    result = lung_rads(facts("solid", 12.0, "stable", months_since_prior=4.0))
+    assert [row.category for row in result.rows["stable"]] == ["2", "3", "3", "4B"]
+    assert result.missing == ("prior_category",)
+    with pytest.raises(ValueError, match="the category a stable nodule had"):
+        row_of(facts("solid", 12.0, "stable"))
 
 
 @pytest.mark.parametrize(
