@@ -101,14 +101,19 @@ class Segmentation:
 
 @dataclass
 class Report:
-    """Everything said about one case. `segmentation` is kept apart from the JSON, which holds its path."""
+    """Everything said about one case. `segmentation` is kept apart from the JSON, which holds its path.
+
+    measurements: of the case as a whole, named as those of a finding.
+    """
 
     pipeline: dict[str, str]
     inputs: list[dict[str, Any]]
     findings: list[Finding] = field(default_factory=list)
     segmentation: Segmentation | None = None
+    measurements: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    advice: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self, segmentation_path: str | None = None) -> dict[str, Any]:
         """The `medimg.report/1` document; `segmentation_path` is relative to the folder that holds it."""
@@ -122,6 +127,8 @@ class Report:
             "frame": "LPS",
             "findings": [finding.to_dict() for finding in self.findings],
             "segmentation": segmentation,
+            "measurements": self.measurements,
             "provenance": self.provenance,
             "warnings": self.warnings,
+            "advice": self.advice,
         }

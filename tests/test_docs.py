@@ -20,6 +20,8 @@ PAGES += [
     "docs/commands/README.md",
     "docs/evaluate.md",
     "docs/datalist.md",
+    "docs/advice.md",
+    "docs/compare.md",
 ]
 
 

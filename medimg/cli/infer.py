@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,7 @@ from medimg.cli.options import (
     VolumeArgument,
     engine_options,
     output_option,
+    patient_option,
     pipeline_option,
     read_options,
     series_uid_option,
@@ -40,6 +41,7 @@ Examples:
 )
 @pipeline_option
 @series_uid_option
+@patient_option
 @output_option
 @engine_options
 @read_options
@@ -47,6 +49,7 @@ def command(
     volumes: tuple[tuple[str | None, Path], ...],
     pipeline_name: str | None,
     series_uids: tuple[str, ...],
+    patient: Path | None,
     output: Path,
     device: str,
     precision: str,
@@ -77,6 +80,7 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
+            patient=patient,
         )
     say_result(case, output)
 
@@ -104,5 +108,14 @@ def say_result(case: Case, output: Path) -> None:
         volume = "" if finding.volume_mm3 is None else f"  {finding.volume_mm3 / 1000:.2f} ml"
         score = "" if finding.probability is None else f"  probability {finding.probability:.2f}"
         say(f"  {finding.id}  {finding.label}{size}{volume}{score}  at LPS ({x:.1f}, {y:.1f}, {z:.1f}) mm")
+    say_advice(report.advice)
     say(f"results: {output}")
     say(NOT_A_MEDICAL_DEVICE)
+
+
+def say_advice(advice: list[dict[str, Any]]) -> None:
+    """Print what the rules say of the scan as a whole; report.json has the rest."""
+    for entry in advice:
+        if entry["finding_id"] is None:
+            lacks = f"; missing: {', '.join(entry['missing'])}" if entry["missing"] else ""
+            say(f"advice: {entry['rule']} category {entry['category']}{lacks}")

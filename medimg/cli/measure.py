@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import output_option, pipeline_option
+from medimg.cli.options import output_option, patient_option, pipeline_option
 
 
 @click.command(
@@ -17,8 +17,9 @@ Example:
 )
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @pipeline_option
+@patient_option
 @output_option
-def command(folder: Path, pipeline_name: str | None, output: Path) -> None:
+def command(folder: Path, pipeline_name: str | None, patient: Path | None, output: Path) -> None:
     """Measure the findings of FOLDER (as medimg infer left it) again and write the report to OUTPUT.
 
     Options are those of the pipeline's measure stage; --pipeline names another pipeline.yaml to take them from.
@@ -26,6 +27,7 @@ def command(folder: Path, pipeline_name: str | None, output: Path) -> None:
     from medimg import files
     from medimg.cli.infer import say_result
     from medimg.pipeline import load_pipeline
+    from medimg.stages.advise import advise
     from medimg.stages.folders import open_report
     from medimg.stages.measure import measure
     from medimg.stages.render import render
@@ -33,5 +35,6 @@ def command(folder: Path, pipeline_name: str | None, output: Path) -> None:
     files.output_folder(output)
     case = open_report(folder, load_pipeline(pipeline_name) if pipeline_name else None)
     measure(case, case.pipeline.options("measure"))
+    advise(case, case.pipeline.options("measure"), patient)
     render(case, case.pipeline.options("report"), output)
     say_result(case, output)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option, read_options, series_uid_option
+from medimg.cli.options import (
+    VolumeArgument,
+    engine_options,
+    output_option,
+    patient_option,
+    read_options,
+    series_uid_option,
+)
 
 
 @click.command(
@@ -19,6 +26,7 @@ Examples:
 @click.argument("pipeline_name", metavar="PIPELINE")
 @click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
 @series_uid_option
+@patient_option
 @output_option
 @engine_options
 @read_options
@@ -26,6 +34,7 @@ def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
     series_uids: tuple[str, ...],
+    patient: Path | None,
     output: Path,
     device: str,
     precision: str,
@@ -57,5 +66,6 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
+            patient=patient,
         )
     say_result(case, output)

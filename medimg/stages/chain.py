@@ -7,10 +7,12 @@ from pathlib import Path
 
 from medimg import files
 from medimg.dicom.options import AS_SCANNED, ReadOptions
+from medimg.patient.document import read_patient
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.report.writers import withdraw_report
 from medimg.results import Report
+from medimg.stages.advise import advise
 from medimg.stages.case import Case, Clock, base_provenance, describe_input, resampling_warnings
 from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
@@ -31,25 +33,38 @@ def run_chain(
     options: ReadOptions = AS_SCANNED,
     progress: Progress = silent,
     series_uids: Sequence[str] = (),
+    patient: Path | None = None,
 ) -> Case:
     """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
 
-    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options`
-    how they may be read. A chain always selects and reads; what it does after that is what its `stages` say. Raises
-    the errors of its stages; OutputError before anything is computed when `output` cannot be written.
+    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options` how
+    they may be read, `patient` is a file with what is known of the patient. A chain always selects and reads; what it
+    does after that is what its `stages` say. Raises the errors of its stages; OutputError and UsageError before
+    anything is computed when `output` cannot be written or `patient` cannot be read.
     """
     files.output_folder(output)
+    if patient is not None:
+        read_patient(patient)  # what is wrong with it is said before minutes are spent
     clock = Clock()
     with clock.time("select"):
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
         case = open_case(selection, clock, options)
-    finish_case(case, output, engine, progress)
+    finish_case(case, output, engine, progress, patient)
     return case
 
 
-def finish_case(case: Case, output: Path, engine: Engine | None = None, progress: Progress = silent) -> None:
-    """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first."""
+def finish_case(
+    case: Case,
+    output: Path,
+    engine: Engine | None = None,
+    progress: Progress = silent,
+    patient: Path | None = None,
+) -> None:
+    """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first.
+
+    patient: a file with what is known of the patient, for a pipeline that gives advice.
+    """
     withdraw_report(output)
     for stage in case.pipeline.stages:
         if stage.name == "preprocess" and stage.options.get("save"):
@@ -58,6 +73,7 @@ def finish_case(case: Case, output: Path, engine: Engine | None = None, progress
             infer(case, stage.options, engine, progress)
         elif stage.name == "measure":
             measure(case, stage.options)
+            advise(case, stage.options, patient)
         elif stage.name == "report":
             render(case, stage.options, output)
 
