@@ -12,6 +12,7 @@ from medimg.cli.options import (
     engine_options,
     output_option,
     pipeline_option,
+    radiomics_option,
     read_options,
     series_uid_option,
 )
@@ -41,6 +42,7 @@ Examples:
 @pipeline_option
 @series_uid_option
 @output_option
+@radiomics_option
 @engine_options
 @read_options
 def command(
@@ -48,6 +50,7 @@ def command(
     pipeline_name: str | None,
     series_uids: tuple[str, ...],
     output: Path,
+    radiomics: bool,
     device: str,
     precision: str,
     threads: int,
@@ -77,6 +80,7 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
+            radiomics=radiomics,
         )
     say_result(case, output)
 

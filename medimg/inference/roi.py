@@ -86,7 +86,7 @@ class LungRegion:
         return np.where(self.contains(points_ras), 0.0, distance)
 
     def depth_mm(self, points_ras: ArrayLike) -> NDArray[np.float64]:
-        """How deep points (..., 3) in RAS mm lie in the mask, to its nearest outermost voxel's centre; (...), 0 outside."""
+        """How deep points (..., 3) in RAS mm lie in the mask, to its nearest outermost voxel; (...), 0 outside."""
         distance, _ = self._surface.query(np.asarray(points_ras, dtype=np.float64))
         return np.where(self.contains(points_ras), distance, 0.0)
 

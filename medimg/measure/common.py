@@ -122,9 +122,9 @@ def axial_axes(voxels: Voxels, affine_ras: ArrayLike) -> Axes:
 
 
 def longest_chord(along: NDArray[np.float64], beside: NDArray[np.float64], strip: float) -> tuple[int, int]:
-    """Indices of the two points of one strip, `strip` wide along the one axis, furthest apart along the other: low, high.
+    """Indices (low, high) of the two points of one strip that are furthest apart.
 
-    along, beside: (N,) coordinates in a plane.
+    along, beside: (N,) coordinates in a plane. A strip is `strip` wide along the one and measured along the other.
     """
     best, ends = -1.0, (0, 0)
     # strips that overlap by half: a chord on a border between two is not lost

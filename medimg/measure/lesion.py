@@ -46,6 +46,24 @@ def lesions(
     ]
 
 
+def lesion_mask(segmentation: Segmentation, finding: Finding) -> NDArray[np.bool_] | None:
+    """The voxels (I, J, K) of a finding in the label map it was listed with; None where it has none.
+
+    A detection has a label of its own. A lesion is the connected component whose box is the finding's.
+    """
+    from scipy import ndimage
+
+    if finding.segment is not None and segmentation.labels.get(finding.segment) == finding.id:
+        return np.asarray(segmentation.array == finding.segment)
+    components, _ = ndimage.label(segmentation.array > 0, structure=ndimage.generate_binary_structure(3, CONNECTIVITY))
+    for number, box in enumerate(ndimage.find_objects(components), start=1):
+        inside = components[box] == number
+        voxels = np.argwhere(inside) + np.array([window.start for window in box])
+        if np.allclose(common.box_lps_mm(voxels, segmentation.affine_ras), finding.box_lps_mm or np.nan, atol=0.01):
+            return np.asarray(components == number)
+    return None
+
+
 def _finding(
     identity: str,
     label: str,

@@ -31,12 +31,12 @@ HALO_FROM_MM, HALO_TO_MM = 1.25, 2.25
 """Where a rim of ground glass is looked for beyond the half maximum: past most of the blur of the edge (of a contrast
 of 900 HU, a Gaussian of 0.8 mm leaves 53 HU at the first and 2 HU at the second)."""
 
-RIM_HU, RIM_SHARE = 150.0, 0.6
-"""A rim denser than the lung by so much, in this part of what is neither vessel nor wall, is ground glass. The fuzzy
-margin of most solid tumours stays below."""
+RIM_HU, RIM_SHARE = 110.0, 0.45
+"""A rim denser than the lung by so much, in this part of what is neither vessel nor wall, is ground glass..."""
 
-FAINT_RIM_HU, FAINT_RIM_SHARE, FAINT_BELOW = 110.0, 0.45, 0.8
-"""Less will do where the outline so far has less than this part of the detected diameter: something is missing."""
+RIM_BELOW = 0.8
+"""...where the outline so far has less than this part of the detected diameter. Many solid tumours have a margin as
+fuzzy as that, but their detectors, as their readers, do not take it in."""
 
 RIM_QUANTILE = 0.75
 """The rim's level among what is denser than lung in it: above the median, because its outer edge fades."""
@@ -82,8 +82,7 @@ def halo(local: Local, mask: Mask, found: Levels, radius_mm: float) -> Levels | 
     if not excess.size:
         return None
     diameter = (6 * np.count_nonzero(mask) / np.pi) ** (1 / 3) * step
-    faint = diameter < FAINT_BELOW * 2 * radius_mm and np.mean(excess > FAINT_RIM_HU) >= FAINT_RIM_SHARE
-    if not faint and np.mean(excess > RIM_HU) < RIM_SHARE:
+    glass = excess[excess > RIM_HU]
+    if diameter >= RIM_BELOW * 2 * radius_mm or glass.size < RIM_SHARE * excess.size:
         return None
-    glass = excess[excess > FAINT_RIM_HU]
     return Levels(found.lung + float(np.quantile(glass, RIM_QUANTILE)), found.lung, is_rim=True)

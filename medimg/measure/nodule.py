@@ -35,7 +35,7 @@ SIZES = (
 
 @dataclass(frozen=True)
 class NoduleMask:
-    """mask: bool over a sub-box of the scan that begins at voxel `start`. outline: the sub-voxel one it was made from."""
+    """mask: bool over a sub-box of the scan that begins at voxel `start`. outline: what it was made from."""
 
     mask: Mask
     start: tuple[int, int, int]
@@ -167,8 +167,10 @@ def _on_scan(found: Outline, volume: Volume) -> NoduleMask:
     start = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, volume.shape)
     stop = np.clip(np.ceil(reached.max(axis=0)).astype(int) + 1, start, volume.shape)
     to_cubes = np.linalg.inv(local.affine_ras) @ geometry.shifted(volume.affine_ras, start)
+    # a filter of even size lies half a cube before the cube it is written to
+    offset = to_cubes[:3, 3] + [0.5 * (size % 2 == 0) for size in sizes]
     share = ndimage.affine_transform(
-        filled, to_cubes[:3, :3], to_cubes[:3, 3], output_shape=tuple(stop - start), order=1, mode="constant"
+        filled, to_cubes[:3, :3], offset, output_shape=tuple(stop - start), order=1, mode="constant"
     )
     mask = np.asarray((share >= HALF) | ((share == share.max()) & (share > 0)))
     i, j, k = (int(v) for v in start)

@@ -18,7 +18,7 @@ EDGE_MM = 1.5
 """Half width of the blurred edge, in the plane and for thin slices."""
 
 DEEP_SHARE = 0.7
-"""In a nodule too small to be deeper than EDGE_MM, what is deeper than this part of its largest depth gives its level."""
+"""In a nodule too small to be deeper than EDGE_MM, its level is that of what is deeper than this part of its depth."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class LungMap:
         return geometry.to_world(self.region.affine_ras, np.argwhere(self.region.mask))
 
     def midline_mm(self, height: float) -> float | None:
-        """Where between the lungs (x, RAS mm) the mask is thinnest at this height (z), None where they are not apart."""
+        """Where between the lungs (x, RAS mm) the mask is thinnest at height z, None where they are not apart."""
         slab = self.points[np.abs(self.points[:, 2] - height) <= SLAB_MM][:, 0]
         if not slab.size:
             return None

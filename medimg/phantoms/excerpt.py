@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medimg.phantoms.shapes import Field, Grid, Triple, coverage, ellipsoid, paint
+from medimg.phantoms.shapes import Field, Grid, Triple, capsule, coverage, ellipsoid, paint
 from medimg.study import Source, Volume
 
-LUNG_HU, SOLID_HU, WALL_HU = -860.0, 30.0, 40.0
-"""Lung at inspiration, a solid nodule without contrast medium, the chest wall (textbook values)."""
+LUNG_HU, SOLID_HU, WALL_HU, GLASS_HU = -860.0, 30.0, 40.0, -620.0
+"""Lung at inspiration, a solid nodule without contrast medium, the chest wall, ground glass (textbook values)."""
 
 FINE_MM = 0.35
 """The bodies are painted on voxels no larger than this."""
@@ -78,6 +79,56 @@ def excerpt(
 def ball(center: Triple, diameter_mm: float) -> Body:
     """A sphere."""
     return lambda x, y, z: ellipsoid(x, y, z, center, (diameter_mm / 2,) * 3)
+
+
+def solid_sphere(center: Triple, diameter_mm: float, hu: float = SOLID_HU) -> list[Layer]:
+    """One nodule of one density."""
+    return [Layer(ball(center, diameter_mm), hu, part_of_nodule=True)]
+
+
+def solid_ellipsoid(center: Triple, diameter_mm: float) -> list[Layer]:
+    """Semi-axes 1.3 : 0.8 : 0.96 of the radius along left, posterior, superior; the volume is the sphere's."""
+    x, y = 1.3 * diameter_mm / 2, 0.8 * diameter_mm / 2
+    semi_axes = (x, y, (diameter_mm / 2) ** 3 / (x * y))
+    return [Layer(lambda a, b, c: ellipsoid(a, b, c, center, semi_axes), SOLID_HU, part_of_nodule=True)]
+
+
+def part_solid(center: Triple, diameter_mm: float, core_share: float = 0.5) -> list[Layer]:
+    """Ground glass with a solid core of `core_share` of its diameter."""
+    core = Layer(ball(center, core_share * diameter_mm), SOLID_HU, part_of_nodule=True)
+    return [*solid_sphere(center, diameter_mm, GLASS_HU), core]
+
+
+def on_vessels(center: Triple, diameter_mm: float) -> list[Layer]:
+    """A solid sphere where a vessel of 0.3 diameters (2 mm at least) ends and one of 0.7 times that goes on."""
+    radius = max(1.0, 0.15 * diameter_mm)
+    x, y, z = center
+    ends = (((x + 40, y + 25, z + 12), radius), ((x - 40, y - 5, z + 12), 0.7 * radius))
+    vessels = [Layer(partial(capsule, start=center, end=end, radii=(r, r)), SOLID_HU) for end, r in ends]
+    return [*vessels, *solid_sphere(center, diameter_mm)]
+
+
+def on_wall(center: Triple, diameter_mm: float, sunk: float, lung_radius_mm: float = 90.0) -> list[Layer]:
+    """A solid sphere of which `sunk` diameters lie behind the pleura, on the left; the truth is the rest."""
+    x, y, z = center
+    middle = (x + diameter_mm * (0.5 - sunk) - lung_radius_mm, y, z)
+    lung = (lung_radius_mm,) * 3
+    return [
+        *solid_sphere(center, diameter_mm),
+        Layer(lambda a, b, c: -ellipsoid(a, b, c, middle, lung), WALL_HU),
+    ]
+
+
+def spiculated(center: Triple, diameter_mm: float, count: int, width_mm: float = 2.0) -> list[Layer]:
+    """A solid sphere with straight strands of `width_mm` along spread directions, which are no part of the truth."""
+    k = np.arange(count)
+    height = 1 - (2 * k + 1) / max(count, 1)
+    angle, ring = k * np.pi * (3 - np.sqrt(5)), np.sqrt(1 - height**2)
+    ends = np.array(center) + diameter_mm * 1.5 * np.column_stack([ring * np.cos(angle), ring * np.sin(angle), height])
+    strands = [
+        Layer(partial(capsule, start=center, end=end, radii=(width_mm / 2, width_mm / 2)), SOLID_HU) for end in ends
+    ]
+    return [*strands, *solid_sphere(center, diameter_mm)]
 
 
 def _painted(layers: Sequence[Layer], grid: Grid) -> tuple[Field, Field]:

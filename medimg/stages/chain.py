@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medimg import files
 from medimg.dicom.options import AS_SCANNED, ReadOptions
+from medimg.measure.radiomics import check_radiomics
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.report.writers import withdraw_report
@@ -15,6 +16,7 @@ from medimg.stages.case import Case, Clock, base_provenance, describe_input, res
 from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
+from medimg.stages.radiomics import extract
 from medimg.stages.render import render
 from medimg.stages.select import read_chosen, select
 from medimg.stages.selection import Selection
@@ -31,14 +33,18 @@ def run_chain(
     options: ReadOptions = AS_SCANNED,
     progress: Progress = silent,
     series_uids: Sequence[str] = (),
+    radiomics: bool = False,
 ) -> Case:
     """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
 
     Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options`
-    how they may be read. A chain always selects and reads; what it does after that is what its `stages` say. Raises
-    the errors of its stages; OutputError before anything is computed when `output` cannot be written.
+    how they may be read; `radiomics` adds the features of what was measured. A chain always selects and reads; what it
+    does after that is what its `stages` say. Raises the errors of its stages; OutputError, or UsageError where the
+    package for radiomics is missing, before anything is computed.
     """
     files.output_folder(output)
+    if radiomics:
+        check_radiomics()
     clock = Clock()
     with clock.time("select"):
         selection = select(inputs, pipeline, progress, series_uids)
@@ -58,6 +64,8 @@ def finish_case(case: Case, output: Path, engine: Engine | None = None, progress
             infer(case, stage.options, engine, progress)
         elif stage.name == "measure":
             measure(case, stage.options)
+            if radiomics:
+                extract(case, output)
         elif stage.name == "report":
             render(case, stage.options, output)
 
