@@ -7,22 +7,17 @@ beside it. MIRP: Zwanenburg and Loeck, JOSS 2024;9:6413. Optional: pip install "
 
 from __future__ import annotations
 
-import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg import geometry
 from medimg.errors import UsageError
 from medimg.measure.lesion import lesion_mask
 from medimg.results import Finding, Segmentation
 from medimg.study import Volume
-from medimg.volumes import write_nifti
 
 SCHEMA = "medimg.radiomics/1"
 
@@ -32,14 +27,19 @@ MARGIN_MM = 10.0
 MIN_VOXELS = 8
 """Of fewer voxels no texture can be computed."""
 
+CUBE_MM = 1.0
+"""The grid textures are computed on: pyradiomics' example for lung CT; also the spacing MIRP assumes of arrays."""
+
+HALF = 0.5
+"""A cube belongs to the finding when at least this part of it does (IBSI, section on interpolation)."""
+
 CT_SETTINGS: dict[str, Any] = {
-    "new_spacing": 1.0,
     # bins that begin at the lowest value, as pyradiomics has them, are none of IBSI's
     "ibsi_compliant": False,
     "base_discretisation_method": "fixed_bin_size_pyradiomics",
     "base_discretisation_bin_width": 25.0,
 }
-"""1 mm cubes, bins of 25 HU: pyradiomics' own example for lung CT."""
+"""Bins of 25 HU, pyradiomics' default."""
 
 OTHER_SETTINGS: dict[str, Any] = {
     **CT_SETTINGS,
@@ -73,7 +73,7 @@ def radiomics(
         for finding in findings
         for role, volume in volumes.items()
     ]
-    settings = {role: settings_of(volume) for role, volume in volumes.items()}
+    settings = {role: {"cube_mm": CUBE_MM, **settings_of(volume)} for role, volume in volumes.items()}
     return {"schema": SCHEMA, "mirp": metadata.version("mirp"), "settings": settings, "findings": entries}
 
 
@@ -84,25 +84,18 @@ def settings_of(volume: Volume) -> dict[str, Any]:
 
 def features(volume: Volume, mask: NDArray[np.bool_]) -> dict[str, float | None]:
     """MIRP's features of the voxels of `mask` (I, J, K) by MIRP's names; None for what is not defined for them."""
-    # MIRP configures the root logger's handlers on import; the library stays silent
     from mirp import extract_features
 
-    logging.getLogger("mirp").setLevel(logging.ERROR)
-    start, stop = _box(mask, volume.spacing_mm)
-    window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    affine = geometry.shifted(volume.affine_ras, start)
-    with tempfile.TemporaryDirectory(prefix="medimg-") as folder:
-        image_path, mask_path = Path(folder) / "image.nii.gz", Path(folder) / "mask.nii.gz"
-        write_nifti(image_path, np.ascontiguousarray(volume.array[window]), affine)
-        write_nifti(mask_path, mask[window].astype(np.uint8), affine)
-        (table,) = extract_features(
-            image=str(image_path),
-            mask=str(mask_path),
-            image_modality="ct" if volume.modality == "CT" else "mr",
-            base_feature_families="all",
-            **settings_of(volume),
-        )
-    row = table.iloc[0].to_dict()
+    image, region = _in_cubes(volume, mask)
+    # as arrays: from files MIRP reads with ITK, which crashes in a process that holds SimpleITK
+    (table,) = extract_features(
+        image=image,
+        mask=region,
+        image_modality="ct" if volume.modality == "CT" else "mr",
+        base_feature_families="all",
+        **settings_of(volume),
+    )
+    row = table.iloc[0]
     known = {str(name): row[name] for name in table.columns[_first_feature(table.columns) :]}
     return {name: float(value) if np.isfinite(value) else None for name, value in known.items()}
 
@@ -116,13 +109,22 @@ def _of_finding(finding: Finding, segmentation: Segmentation | None, volume: Vol
     return {"features": features(volume, mask), "why_not": None}
 
 
-def _box(mask: NDArray[np.bool_], spacing: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Voxels [start, stop) of the mask and MARGIN_MM around it."""
+def _in_cubes(volume: Volume, mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """The excerpt about the mask in cubes of CUBE_MM, as (slices, rows, columns): cubic splines, the mask linear."""
+    from scipy import ndimage
+
+    spacing = volume.spacing_mm
     inside = np.argwhere(mask)
     margin = np.ceil(MARGIN_MM / spacing).astype(np.int64)
     start = np.maximum(inside.min(axis=0) - margin, 0)
     stop = np.minimum(inside.max(axis=0) + 1 + margin, mask.shape)
-    return start, stop
+    window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    step = CUBE_MM / spacing
+    shape = tuple(int(n) for n in np.floor((stop - start - 1) / step) + 1)
+    image = np.asarray(volume.array[window], dtype=np.float32)
+    resampled = image if np.allclose(step, 1) else ndimage.affine_transform(image, step, output_shape=shape, order=3)
+    share = ndimage.affine_transform(mask[window].astype(np.float32), step, output_shape=shape, order=1)
+    return resampled.transpose(2, 1, 0), (share >= HALF).astype(np.uint8).transpose(2, 1, 0)
 
 
 def _first_feature(columns: Sequence[str]) -> int:

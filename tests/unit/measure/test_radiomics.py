@@ -54,7 +54,8 @@ def test_features_agree_with_what_is_known_and_with_our_own_measures(case, tmp_p
     assert features["morph_vol_approx"] == pytest.approx(np.count_nonzero(inside), rel=1e-6)
     assert measured["volume_mm3"] == pytest.approx(features["morph_volume"], rel=0.05)
     assert measured["max_3d_diameter_mm"] == pytest.approx(features["morph_diam"], abs=1.0)
-    assert measured["sphericity"] == pytest.approx(features["morph_sphericity"], abs=0.05)
+    # a mesh over voxels has stairs, so a ball of 1 mm voxels is less than a ball there
+    assert features["morph_sphericity"] < measured["sphericity"] < features["morph_sphericity"] + 0.1
     assert len(features) > 100
     written = write_radiomics(document, tmp_path)
     assert json.loads(written[1].read_text(encoding="utf-8")) == document
