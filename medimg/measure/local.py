@@ -20,6 +20,9 @@ FINEST_MM, COARSEST_MM = 0.5, 0.8
 CUBES_ACROSS = 20
 """Cubes along the detected diameter, between these two limits."""
 
+MOST_CUBES_ACROSS = 35
+"""A mass of 28 mm or more gets larger cubes: no more of them along its diameter, so that it costs seconds at most."""
+
 SMOOTHING_MM = 0.5
 """Standard deviation of the blur against noise, before anything is compared with a threshold."""
 
@@ -57,7 +60,8 @@ def local_cubes(volume: Volume, center_ras: geometry.Points, radius_mm: float, r
     index = geometry.to_voxel(volume.affine_ras, center_ras)
     if ((index < -0.5) | (index > np.array(volume.shape) - 0.5)).any():
         return None
-    step = float(np.clip(2 * radius_mm / CUBES_ACROSS, FINEST_MM, COARSEST_MM))
+    diameter = 2 * radius_mm
+    step = max(float(np.clip(diameter / CUBES_ACROSS, FINEST_MM, COARSEST_MM)), diameter / MOST_CUBES_ACROSS)
     half = int(np.ceil(reach_mm / step))
     axes = _orthonormal(volume.affine_ras) * step
     affine = np.eye(4)

@@ -112,9 +112,10 @@ def _without_sheets(candidates: Mask, local: Local, radius: float) -> Mask:
     from scipy import ndimage
 
     reach = SHEET_RADII * radius
-    if reach < local.step_mm:
-        return candidates
     core = ndimage.distance_transform_edt(candidates, sampling=local.step_mm) > reach
+    # thinner than a cube there is nothing to open, and what is a sheet altogether is kept
+    if reach < local.step_mm or not core.any():
+        return candidates
     return np.asarray(candidates & (ndimage.distance_transform_edt(~core, sampling=local.step_mm) <= reach))
 
 
