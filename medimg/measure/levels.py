@@ -38,7 +38,7 @@ RIM_BELOW = 0.8
 """...where the outline so far has less than this part of the detected diameter. Many solid tumours have a margin as
 fuzzy as that, but their detectors, as their readers, do not take it in."""
 
-RIM_QUANTILE = 0.75
+RIM_QUANTILE = 0.85
 """The rim's level among what is denser than lung in it: above the median, because its outer edge fades."""
 
 

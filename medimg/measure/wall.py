@@ -86,7 +86,8 @@ def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, thresho
 
 def _to_surface(surface: Mask, local: Local, threshold: float) -> Points:
     """How far in mm the threshold lies beyond the centre of each surface cube, from the slope of the density there."""
-    slope = np.sqrt(sum(part[surface] ** 2 for part in np.gradient(local.smooth, local.step_mm)))
+    along: tuple[NDArray[np.float32], ...] = np.gradient(local.smooth, local.step_mm)
+    slope = np.linalg.norm(np.stack([part[surface] for part in along]), axis=0)
     return np.asarray(np.clip((local.smooth[surface] - threshold) / np.maximum(slope, 1.0), 0.0, local.step_mm))
 
 
@@ -116,7 +117,7 @@ def _terms(across: Points) -> Points:
 def _fitted(across: Points, height: Points) -> Points:
     """Coefficients of the quadric, by least squares with the outliers trimmed."""
     kept = np.ones(len(height), dtype=bool)
-    coefficients = np.zeros(6)
+    coefficients: Points = np.zeros(6)
     for _ in range(FITS):
         coefficients, *_ = np.linalg.lstsq(_terms(across[kept]), height[kept], rcond=None)
         off = np.abs(_terms(across) @ coefficients - height)

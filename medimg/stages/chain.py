@@ -50,11 +50,17 @@ def run_chain(
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
         case = open_case(selection, clock, options)
-    finish_case(case, output, engine, progress)
+    finish_case(case, output, engine, progress, radiomics)
     return case
 
 
-def finish_case(case: Case, output: Path, engine: Engine | None = None, progress: Progress = silent) -> None:
+def finish_case(
+    case: Case,
+    output: Path,
+    engine: Engine | None = None,
+    progress: Progress = silent,
+    radiomics: bool = False,
+) -> None:
     """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first."""
     withdraw_report(output)
     for stage in case.pipeline.stages:
