@@ -63,8 +63,8 @@ class LungMap:
 def position(found: Outline, lungs: LungMap | None) -> dict[str, Any]:
     """Side, zone, height and distance to the pleura of an outlined nodule; None for what cannot be known.
 
-    A nodule's pleura is the wall that `wall` found beside it, to the cube; further away it is the border of the lung
-    mask. Fissures are not seen, so no lobe is claimed.
+    A nodule's pleura is the wall that `wall` found beside it, to the cube; more than a few millimetres away it is the
+    border of the lung mask, good to 2 mm. Fissures are not seen, so no lobe is claimed.
     """
     nodule = geometry.to_world(found.local.affine_ras, np.argwhere(found.mask))
     distance = _to_wall(found)

@@ -50,10 +50,9 @@ def nodule_at(gap_mm):
     return position(found.outline, None)
 
 
-@pytest.mark.parametrize("gap", [3.0, 5.0])
-def test_the_distance_to_a_wall_is_that_of_the_phantom(gap):
-    told = nodule_at(gap)
-    assert told["pleura_distance_mm"] == pytest.approx(gap, abs=0.8)
+def test_the_distance_to_a_wall_is_that_of_the_phantom():
+    told = nodule_at(2.0)
+    assert told["pleura_distance_mm"] == pytest.approx(2.0, abs=0.8)
     assert told["pleural_contact"] is False
 
 
