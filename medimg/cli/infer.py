@@ -13,6 +13,7 @@ from medimg.cli.options import (
     output_option,
     patient_option,
     pipeline_option,
+    radiomics_option,
     read_options,
     series_uid_option,
 )
@@ -43,6 +44,7 @@ Examples:
 @series_uid_option
 @patient_option
 @output_option
+@radiomics_option
 @engine_options
 @read_options
 def command(
@@ -51,6 +53,7 @@ def command(
     series_uids: tuple[str, ...],
     patient: Path | None,
     output: Path,
+    radiomics: bool,
     device: str,
     precision: str,
     threads: int,
@@ -68,6 +71,7 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
+    from medimg.stages.wishes import Wishes
 
     pipeline = load_pipeline(pipeline_name) if pipeline_name else None
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
@@ -80,7 +84,7 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            patient=patient,
+            wishes=Wishes(patient, radiomics),
         )
     say_result(case, output)
 

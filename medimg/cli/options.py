@@ -88,6 +88,13 @@ def read_options(command: Command) -> Command:
     return command
 
 
+radiomics_option = click.option(
+    "--radiomics",
+    is_flag=True,
+    help="Also write radiomics.json and .csv: IBSI features of every outlined finding (needs medimg[radiomics]).",
+)
+
+
 if TYPE_CHECKING:
     RoleAndPath = click.ParamType[tuple[str | None, Path]]
 else:

@@ -54,6 +54,7 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
+    from medimg.stages.wishes import Wishes
 
     pipeline = load_pipeline(pipeline_name)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
@@ -66,6 +67,6 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            patient=patient,
+            wishes=Wishes(patient),
         )
     say_result(case, output)

@@ -85,6 +85,11 @@ class LungRegion:
         distance, _ = self._surface.query(np.asarray(points_ras, dtype=np.float64))
         return np.where(self.contains(points_ras), 0.0, distance)
 
+    def depth_mm(self, points_ras: ArrayLike) -> NDArray[np.float64]:
+        """How deep points (..., 3) in RAS mm lie in the mask, to its nearest outermost voxel; (...), 0 outside."""
+        distance, _ = self._surface.query(np.asarray(points_ras, dtype=np.float64))
+        return np.where(self.contains(points_ras), distance, 0.0)
+
     def on_grid(self, volume: Volume) -> Mask:
         """The mask (nearest neighbour) on the grid of a volume whose axes run as the mask's; (I, J, K) bool."""
         matrix = np.linalg.inv(self.affine_ras) @ volume.affine_ras

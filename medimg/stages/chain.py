@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medimg import files
 from medimg.dicom.options import AS_SCANNED, ReadOptions
+from medimg.measure.radiomics import check_radiomics
 from medimg.patient.document import read_patient
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
@@ -17,9 +18,11 @@ from medimg.stages.case import Case, Clock, base_provenance, describe_input, res
 from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
+from medimg.stages.radiomics import extract
 from medimg.stages.render import render
 from medimg.stages.select import read_chosen, select
 from medimg.stages.selection import Selection
+from medimg.stages.wishes import NONE, Wishes
 
 Inputs = Sequence[tuple[str | None, Path]]
 
@@ -33,24 +36,26 @@ def run_chain(
     options: ReadOptions = AS_SCANNED,
     progress: Progress = silent,
     series_uids: Sequence[str] = (),
-    patient: Path | None = None,
+    wishes: Wishes = NONE,
 ) -> Case:
     """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
 
-    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options` how
-    they may be read, `patient` is a file with what is known of the patient. A chain always selects and reads; what it
-    does after that is what its `stages` say. Raises the errors of its stages; OutputError and UsageError before
-    anything is computed when `output` cannot be written or `patient` cannot be read.
+    Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options`
+    how they may be read. A chain always selects and reads; what it does after that is what its `stages` say, and what
+    `wishes` add. Raises the errors of its stages; OutputError and UsageError before anything is computed when `output`
+    cannot be written or a wish cannot be met.
     """
     files.output_folder(output)
-    if patient is not None:
-        read_patient(patient)  # what is wrong with it is said before minutes are spent
+    if wishes.patient is not None:
+        read_patient(wishes.patient)  # what is wrong with it is said before minutes are spent
+    if wishes.radiomics:
+        check_radiomics()
     clock = Clock()
     with clock.time("select"):
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
         case = open_case(selection, clock, options)
-    finish_case(case, output, engine, progress, patient)
+    finish_case(case, output, engine, progress, wishes)
     return case
 
 
@@ -59,12 +64,9 @@ def finish_case(
     output: Path,
     engine: Engine | None = None,
     progress: Progress = silent,
-    patient: Path | None = None,
+    wishes: Wishes = NONE,
 ) -> None:
-    """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first.
-
-    patient: a file with what is known of the patient, for a pipeline that gives advice.
-    """
+    """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first."""
     withdraw_report(output)
     for stage in case.pipeline.stages:
         if stage.name == "preprocess" and stage.options.get("save"):
@@ -73,7 +75,9 @@ def finish_case(
             infer(case, stage.options, engine, progress)
         elif stage.name == "measure":
             measure(case, stage.options)
-            advise(case, stage.options, patient)
+            advise(case, stage.options, wishes.patient)
+            if wishes.radiomics:
+                extract(case, output)
         elif stage.name == "report":
             render(case, stage.options, output)
 
