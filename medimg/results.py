@@ -101,7 +101,11 @@ class Segmentation:
 
 @dataclass
 class Report:
-    """Everything said about one case. `segmentation` is kept apart from the JSON, which holds its path."""
+    """Everything said about one case. `segmentation` is kept apart from the JSON, which holds its path.
+
+    dicom: which DICOM objects were written and what their UIDs are, None where there are none; failed: a line for
+    each that could not be made, which is among `warnings` too.
+    """
 
     pipeline: dict[str, str]
     inputs: list[dict[str, Any]]
@@ -109,6 +113,8 @@ class Report:
     segmentation: Segmentation | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    dicom: dict[str, Any] | None = None
+    failed: list[str] = field(default_factory=list)
 
     def to_dict(self, segmentation_path: str | None = None) -> dict[str, Any]:
         """The `medimg.report/1` document; `segmentation_path` is relative to the folder that holds it."""
@@ -122,6 +128,7 @@ class Report:
             "frame": "LPS",
             "findings": [finding.to_dict() for finding in self.findings],
             "segmentation": segmentation,
+            "dicom": self.dicom,
             "provenance": self.provenance,
             "warnings": self.warnings,
         }

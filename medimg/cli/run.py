@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option, read_options, series_uid_option
+from medimg.cli.options import (
+    VolumeArgument,
+    dicom_options,
+    engine_options,
+    output_option,
+    read_options,
+    series_uid_option,
+)
 
 
 @click.command(
@@ -22,6 +29,7 @@ Examples:
 @output_option
 @engine_options
 @read_options
+@dicom_options
 def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
@@ -33,6 +41,10 @@ def command(
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
+    dicom_kinds: tuple[str, ...] | None,
+    seg_type: str,
+    seg_empty_frames: bool,
+    reference: Path | None,
 ) -> None:
     """Run the stages of PIPELINE (a name or a pipeline.yaml) on INPUT, in memory, and write to OUTPUT.
 
@@ -45,6 +57,7 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
+    from medimg.stages.render import DicomWishes
 
     pipeline = load_pipeline(pipeline_name)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
@@ -57,5 +70,6 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
+            dicom=DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference),
         )
     say_result(case, output)

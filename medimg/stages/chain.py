@@ -15,7 +15,8 @@ from medimg.stages.case import Case, Clock, base_provenance, describe_input, res
 from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
-from medimg.stages.render import render
+from medimg.stages.reference import describe_reference, find_reference
+from medimg.stages.render import AS_LISTED, DicomWishes, render
 from medimg.stages.select import read_chosen, select
 from medimg.stages.selection import Selection
 
@@ -31,24 +32,31 @@ def run_chain(
     options: ReadOptions = AS_SCANNED,
     progress: Progress = silent,
     series_uids: Sequence[str] = (),
+    dicom: DicomWishes = AS_LISTED,
 ) -> Case:
     """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
 
     Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options`
-    how they may be read. A chain always selects and reads; what it does after that is what its `stages` say. Raises
-    the errors of its stages; OutputError before anything is computed when `output` cannot be written.
+    how they may be read, `dicom` what the report stage writes for a PACS. A chain always selects and reads; what it
+    does after that is what its `stages` say. Raises the errors of its stages; OutputError before anything is computed when `output` cannot be written.
     """
     files.output_folder(output)
     clock = Clock()
     with clock.time("select"):
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
-        case = open_case(selection, clock, options)
-    finish_case(case, output, engine, progress)
+        case = open_case(selection, clock, options, dicom.reference)
+    finish_case(case, output, engine, progress, dicom)
     return case
 
 
-def finish_case(case: Case, output: Path, engine: Engine | None = None, progress: Progress = silent) -> None:
+def finish_case(
+    case: Case,
+    output: Path,
+    engine: Engine | None = None,
+    progress: Progress = silent,
+    dicom: DicomWishes = AS_LISTED,
+) -> None:
     """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first."""
     withdraw_report(output)
     for stage in case.pipeline.stages:
@@ -59,11 +67,13 @@ def finish_case(case: Case, output: Path, engine: Engine | None = None, progress
         elif stage.name == "measure":
             measure(case, stage.options)
         elif stage.name == "report":
-            render(case, stage.options, output)
+            render(case, stage.options, output, dicom)
 
 
-def open_case(selection: Selection, clock: Clock, options: ReadOptions = AS_SCANNED) -> Case:
-    """Read what was selected into a case with an empty report."""
+def open_case(
+    selection: Selection, clock: Clock, options: ReadOptions = AS_SCANNED, reference: Path | None = None
+) -> Case:
+    """Read what was selected into a case with an empty report; `reference` is a folder for `find_reference`."""
     selection, volumes = read_chosen(selection, options)
     warnings = [warning for chosen in selection.chosen.values() for warning in chosen.warnings]
     warnings += [warning for role, volume in volumes.items() for warning in resampling_warnings(role, volume, options)]
@@ -73,4 +83,9 @@ def open_case(selection: Selection, clock: Clock, options: ReadOptions = AS_SCAN
         warnings=warnings,
         provenance={**base_provenance(clock), "selection": selection.to_dict()},
     )
-    return Case(selection.pipeline, volumes, report, clock)
+    case = Case(selection.pipeline, volumes, report, clock)
+    if reference is not None:
+        case.reference, said = find_reference(reference, case.first)
+        report.warnings += said
+        report.inputs[0]["reference"] = describe_reference(reference, case.reference)
+    return case
