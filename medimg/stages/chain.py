@@ -38,7 +38,8 @@ def run_chain(
 
     Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options`
     how they may be read, `dicom` what the report stage writes for a PACS. A chain always selects and reads; what it
-    does after that is what its `stages` say. Raises the errors of its stages; OutputError before anything is computed when `output` cannot be written.
+    does after that is what its `stages` say. Raises the errors of its stages; OutputError before anything is computed
+    when `output` cannot be written.
     """
     files.output_folder(output)
     clock = Clock()

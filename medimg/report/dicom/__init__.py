@@ -1,1 +1,1 @@
-"""A report as DICOM objects beside the scan it was made from: SEG, SR, RTSTRUCT, Encapsulated PDF, Secondary Capture."""
+"""A report as DICOM objects beside its scan: SEG, SR, RT Structure Set, Encapsulated PDF, Secondary Capture."""

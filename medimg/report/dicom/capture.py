@@ -22,7 +22,7 @@ def build_capture(maker: Maker, identity: Identity, volumes: dict[str, Volume]) 
     picture = Image.open(io.BytesIO(preview_png(maker.report, volumes))).convert("RGB")
     pixels = np.asarray(picture, dtype=np.uint8)
     dataset = new_object(maker, identity, "sc", SecondaryCaptureImageStorage, "OT")
-    dataset.ConversionType = "WSD"
+    dataset.ConversionType, dataset.Laterality = "WSD", ""
     dataset.ImageType, dataset.DerivationDescription = ["DERIVED", "SECONDARY"], maker.description("key image")
     dataset.PatientOrientation, dataset.BurnedInAnnotation = "", "NO"
     dataset.SourceImageSequence = [reference(*instance) for instance in maker.original.instances]

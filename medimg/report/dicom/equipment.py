@@ -1,4 +1,4 @@
-"""Who made an object, with what, and when: equipment, algorithm, dates, and the boundary where highdicom's errors end."""
+"""Who made an object, with what, and when: equipment, algorithm, dates; and where highdicom's errors are mapped."""
 
 from __future__ import annotations
 
