@@ -70,11 +70,13 @@ def build_dicom(
         return results
     try:
         original = read_original(first.source, first.modality or "")
+        further = [v for v in list(volumes.values())[1:] if v.source.frames]
+        others = [read_original(volume.source, volume.modality or "") for volume in further]
     except MedimgError as error:
         results.failed = [f"no DICOM results: {error}"]
         return results
     results.warnings += original.warnings
-    _Builder(report, volumes, original, first.source, options, results).run(kinds)
+    _Builder(report, volumes, [original, *others], first.source, options, results).run(kinds)
     return results
 
 
@@ -85,11 +87,12 @@ class _Builder:
         self,
         report: Report,
         volumes: dict[str, Volume],
-        original: Original,
+        originals: Sequence[Original],
         source: Source,
         options: DicomOptions,
         results: DicomResults,
     ) -> None:
+        original, *self.others = originals
         self.maker, self.identity = Maker(report, original), Identity(report, original)
         self.report, self.volumes, self.options, self.results = report, volumes, options, results
         self.codes = report.provenance.get("codes", {})
@@ -100,7 +103,7 @@ class _Builder:
         """Build what was asked for and describe it."""
         makers: dict[str, Callable[[], list[Dataset]]] = {
             "seg": self._seg,
-            "sr": lambda: [build_sr(self.maker, self.identity, self.seg, self.codes)],
+            "sr": lambda: [build_sr(self.maker, self.identity, self.seg, self.codes, self.others)],
             "pdf": lambda: [build_pdf(self.maker, self.identity, self.volumes)],
             "sc": lambda: [build_capture(self.maker, self.identity, self.volumes)],
             "rtstruct": lambda: build_rtstruct(self.maker, self.identity, self.resampled),

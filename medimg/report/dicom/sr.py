@@ -55,15 +55,21 @@ SMALLEST_MM = 0.5
 """Half an axis of the ellipsoid about a finding whose size is not known."""
 
 
-def build_sr(maker: Maker, identity: Identity, seg: Built | None, codes: Codes) -> Dataset:
-    """The structured report; findings refer to the segments of `seg`, or to an ellipsoid where they have none."""
+def build_sr(
+    maker: Maker, identity: Identity, seg: Built | None, codes: Codes, others: Sequence[Original] = ()
+) -> Dataset:
+    """The structured report; findings refer to the segments of `seg`, or to an ellipsoid where they have none.
+
+    others: further series that were looked at (the other contrasts of an MR); they are evidence too.
+    """
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
     from highdicom.sr import Comprehensive3DSR
 
     images = image_views(maker.original)
+    further = [image for other in others for image in image_views(other)]
     content = _content(maker, identity, seg, codes, images)
     sr = Comprehensive3DSR(
-        evidence=[*images, *([] if seg is None else [seg.dataset])],
+        evidence=[*images, *further, *([] if seg is None else [seg.dataset])],
         content=content[0],
         series_instance_uid=identity.series("sr"),
         series_number=1,
