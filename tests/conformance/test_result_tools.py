@@ -121,8 +121,8 @@ def test_dcmqi_and_highdicom_read_every_kind_of_segmentation(tmp_path, seg_type)
     uids = [str(uid) for uid in sorted(str(im.SOPInstanceUID) for im in _headers(volume))]
     sources = [str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in volume.source.files]
     assert sorted(sources) == uids
-    pixels = seg.get_pixels_by_source_instance(sources, combine_segments=seg_type != "fractional", rescale_fractional=False,
-                                               assert_missing_frames_are_empty=True)  # fmt: skip
+    how = {"combine_segments": seg_type != "fractional", "rescale_fractional": False}
+    pixels = seg.get_pixels_by_source_instance(sources, assert_missing_frames_are_empty=True, **how)
     if seg_type == "fractional":
         pixels = (pixels / 255) @ np.array([1, 2])
     truth = results.labelled(volume).segmentation.array[:, ::-1].transpose(2, 1, 0)
