@@ -53,7 +53,16 @@ def _finding(labels: NDArray[np.uint8], value: int, volume: Volume) -> Finding:
         box_lps_mm=common.box_lps_mm(voxels, volume.affine_ras),
         probability=0.75,
         segment=value,
-        measurements={"long_axis_mm": 6.5, "mean_hu": -31.5, "touches_border": True, "novel_index": 0.25},
+        measurements={
+            "long_axis_mm": 6.5,
+            "long_axis_ends_lps_mm": [1.0, 2.0, 3.0, 5.0, 7.0, 3.0],
+            "mean_hu": -31.5,
+            "p90_hu": 12.0,
+            "touches_border": True,
+            "attenuation": "part-solid",
+            "novel_index": 0.25,
+            "novel_parts": {"core_mm3": 3.0, "rim_mm3": None},
+        },
     )
 
 

@@ -64,6 +64,7 @@ CERTAINTY = Quantity(Code("111012", "DCM", "Certainty of Finding"), PERCENT, 100
 """A detector's score: that the finding is there, never that it is malignant."""
 
 DIAMETER = Code("81827009", "SCT", "Diameter")
+ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
 MEAN = Code("373098007", "SCT", "Mean")
 
 QUANTITIES: dict[str, Quantity] = {
@@ -73,13 +74,15 @@ QUANTITIES: dict[str, Quantity] = {
     "long_axis_mm": Quantity(Code("103339001", "SCT", "Long Axis"), MM),
     "short_axis_mm": Quantity(Code("103340004", "SCT", "Short Axis"), MM),
     "mean_axis_mm": Quantity(DIAMETER, MM, derivation=MEAN),
-    "max_diameter_3d_mm": Quantity(Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh"), MM),
+    "max_3d_diameter_mm": Quantity(Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh"), MM),
     "surface_mm2": Quantity(Code("C0JK", "IBSI", "Surface Area of Mesh"), MM2),
     "sphericity": Quantity(Code("QCFX", "IBSI", "Sphericity"), NO_UNITS),
     "mean_hu": Quantity(Code("112181", "DCM", "Mean Attenuation Coefficient"), HU),
     "median_hu": Quantity(Code("112182", "DCM", "Median Attenuation Coefficient"), HU),
     "min_hu": Quantity(Code("112179", "DCM", "Minimum Attenuation Coefficient"), HU),
     "max_hu": Quantity(Code("112180", "DCM", "Maximum Attenuation Coefficient"), HU),
+    "p10_hu": Quantity(ATTENUATION, HU, derivation=Code("371890005", "SCT", "10th Percentile Value of population")),
+    "p90_hu": Quantity(ATTENUATION, HU, derivation=Code("371887004", "SCT", "90th Percentile Value of population")),
     "sd_hu": Quantity(Code("112183", "DCM", "Standard Deviation of Attenuation Coefficient"), HU),
     "cancer_probability": Quantity(Code("111047", "DCM", "Probability of cancer"), PERCENT, 100.0),
 }

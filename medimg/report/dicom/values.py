@@ -18,6 +18,10 @@ OWN_NUMBERS = ("probability", "diameter_mm", "volume_mm3")
 """What a finding says of itself beside its `measurements`."""
 
 
+ENDS = "_ends_lps_mm"
+"""End of the name of a line's two ends: TID 1411 has no coordinates within a measurement, they stay in report.json."""
+
+
 def measurements(finding: Finding) -> list[Measurement]:
     """Every number of the finding; what could not be measured (None) is left out, never 0."""
     from highdicom.sr import Measurement
@@ -57,6 +61,8 @@ def _flat(measured: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
     """Names and values, those of nested mappings and lists under joined names."""
     for name, value in measured.items():
         joined = f"{before}{name}"
+        if joined.endswith(ENDS):
+            continue
         if isinstance(value, Mapping):
             yield from _flat(value, f"{joined}_")
         elif isinstance(value, (list, tuple)):
