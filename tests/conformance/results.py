@@ -69,7 +69,7 @@ def _finding(labels: NDArray[np.uint8], value: int, volume: Volume) -> Finding:
 def build(volume: Volume, kinds: tuple[str, ...] = ("seg", "sr"), **options: Any) -> DicomResults:
     """The DICOM results of `labelled`; every one that was asked for, and no complaint."""
     results = build_dicom(labelled(volume), {"ct": volume}, kinds, DicomOptions(**options))
-    assert results.failed == []
+    assert results.failed == [], results.failed
     return results
 
 
