@@ -64,7 +64,9 @@ def _of(finding: Finding) -> list[str]:
     x, y, z = finding.center_lps_mm
     lines = [wording.title_of(finding), f"  {finding.label} at LPS ({x:.1f}, {y:.1f}, {z:.1f}) mm"]
     lines.append(f"  volume: {wording.volume(finding.volume_mm3)}")
-    for name, value in finding.measurements.items():
+    # where a line runs is for programs
+    told = {name: value for name, value in finding.measurements.items() if not isinstance(value, (list, dict))}
+    for name, value in told.items():
         label, shown = wording.measurement(name, value)
         lines.append(f"  {label}: {shown}")
     return lines
