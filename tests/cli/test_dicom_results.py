@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from medimg import volumes
-from medimg.cli import main
+from medimg.cli import cli
 from medimg.phantoms.dicom import write_ct_series
 
 PIPELINE = "lung_nodule_classical"
@@ -29,7 +29,7 @@ def chest(tmp_path_factory):
 
 
 def run(*arguments: object):
-    return CliRunner().invoke(main, [str(each) for each in arguments])
+    return CliRunner().invoke(cli, [str(each) for each in arguments])
 
 
 def test_a_dicom_scan_gives_a_structured_report_in_its_study(chest, tmp_path):
