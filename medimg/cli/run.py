@@ -8,6 +8,7 @@ import click
 
 from medimg.cli.options import (
     VolumeArgument,
+    dicom_options,
     engine_options,
     output_option,
     patient_option,
@@ -30,6 +31,7 @@ Examples:
 @output_option
 @engine_options
 @read_options
+@dicom_options
 def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
@@ -42,6 +44,10 @@ def command(
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
+    dicom_kinds: tuple[str, ...] | None,
+    seg_type: str,
+    seg_empty_frames: bool,
+    reference: Path | None,
 ) -> None:
     """Run the stages of PIPELINE (a name or a pipeline.yaml) on INPUT, in memory, and write to OUTPUT.
 
@@ -54,7 +60,7 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
-    from medimg.stages.wishes import Wishes
+    from medimg.stages.wishes import DicomWishes, Wishes
 
     pipeline = load_pipeline(pipeline_name)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
@@ -67,6 +73,6 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            wishes=Wishes(patient),
+            wishes=Wishes(patient, dicom=DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)),
         )
     say_result(case, output)

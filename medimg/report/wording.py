@@ -27,6 +27,12 @@ def colour(index: int) -> str:
     return PALETTE[index % len(PALETTE)]
 
 
+def rgb(index: int) -> tuple[int, int, int]:
+    """The same colour as red, green and blue, 0 to 255."""
+    red, green, blue = bytes.fromhex(colour(index)[1:])
+    return red, green, blue
+
+
 def label_colours(labels: dict[int, str]) -> dict[int, str]:
     """Label value -> colour, in the order of the values."""
     return {value: colour(index) for index, value in enumerate(sorted(labels))}
