@@ -86,7 +86,7 @@ def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, thresho
 
 def _to_surface(surface: Mask, local: Local, threshold: float) -> Points:
     """How far in mm the threshold lies beyond the centre of each surface cube, from the slope of the density there."""
-    along = np.stack(np.gradient(local.smooth, local.step_mm))
+    along = np.asarray(np.gradient(local.smooth, local.step_mm))
     slope = np.linalg.norm(along[:, surface], axis=0)
     return np.asarray(np.clip((local.smooth[surface] - threshold) / np.maximum(slope, 1.0), 0.0, local.step_mm))
 
