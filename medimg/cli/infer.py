@@ -10,6 +10,7 @@ import click
 from medimg.cli.options import (
     VolumeArgument,
     engine_options,
+    language_option,
     output_option,
     patient_option,
     pipeline_option,
@@ -45,6 +46,7 @@ Examples:
 @patient_option
 @output_option
 @radiomics_option
+@language_option
 @engine_options
 @read_options
 def command(
@@ -54,6 +56,7 @@ def command(
     patient: Path | None,
     output: Path,
     radiomics: bool,
+    language: str | None,
     device: str,
     precision: str,
     threads: int,
@@ -64,7 +67,8 @@ def command(
     """Find nodules in a chest CT or segment a brain tumour in MRI, measure, and write the report.
 
     Without --pipeline the installed pipeline that fits the scan is chosen and said. Writes report.json,
-    findings.csv, segmentation.nii.gz on the scan's own grid, preview.png and report.html. For research use only.
+    findings.csv, segmentation.nii.gz on the scan's own grid, preview.png, report.html and report.pdf. For research
+    use only.
     """
     from medimg.cli.console import progress_bars
     from medimg.dicom.options import ReadOptions
@@ -84,7 +88,7 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            wishes=Wishes(patient, radiomics),
+            wishes=Wishes(patient, radiomics, language),
         )
     say_result(case, output)
 

@@ -18,6 +18,10 @@ pipeline_option = click.option(
 )
 
 
+language_option = click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), help="Language that report.html and report.pdf open in."
+)
+
 series_uid_option = click.option(
     "--series-uid", "series_uids", multiple=True, metavar="UID", help="Only this series; may be given several times."
 )

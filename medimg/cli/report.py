@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import output_option
+from medimg.cli.options import language_option, output_option
 from medimg.cli.plain import say
 
 
@@ -21,11 +21,12 @@ Example:
     "--format",
     "formats",
     multiple=True,
-    type=click.Choice(["json", "csv", "nifti", "png", "html"]),
+    type=click.Choice(["json", "csv", "nifti", "png", "html", "pdf"]),
     help="What to write; may be given several times [default: all].",
 )
+@language_option
 @output_option
-def command(folder: Path, formats: tuple[str, ...], output: Path) -> None:
+def command(folder: Path, formats: tuple[str, ...], language: str | None, output: Path) -> None:
     """Render the report.json of FOLDER again, for instance after an update of medimg."""
     from medimg import files
     from medimg.report.read import read_report
@@ -34,5 +35,5 @@ def command(folder: Path, formats: tuple[str, ...], output: Path) -> None:
 
     files.output_folder(output)
     report = read_report(folder)
-    for path in write_report(report, read_volumes(report, folder), output, formats or FORMATS):
+    for path in write_report(report, read_volumes(report, folder), output, formats or FORMATS, language or "en"):
         say(path)

@@ -9,6 +9,7 @@ import click
 from medimg.cli.options import (
     VolumeArgument,
     engine_options,
+    language_option,
     output_option,
     patient_option,
     read_options,
@@ -28,6 +29,7 @@ Examples:
 @series_uid_option
 @patient_option
 @output_option
+@language_option
 @engine_options
 @read_options
 def command(
@@ -36,6 +38,7 @@ def command(
     series_uids: tuple[str, ...],
     patient: Path | None,
     output: Path,
+    language: str | None,
     device: str,
     precision: str,
     threads: int,
@@ -67,6 +70,6 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            wishes=Wishes(patient),
+            wishes=Wishes(patient, language=language),
         )
     say_result(case, output)

@@ -9,40 +9,48 @@ from typing import Any
 import medimg
 from medimg import files
 from medimg.errors import UsageError
+from medimg.report.catalogue import LANGUAGES
 from medimg.report.csv import findings_csv
 from medimg.report.paths import with_relative_paths
 from medimg.report.radiomics import RADIOMICS_FILES
-from medimg.report.read import REPORT_FILE
+from medimg.report.read import HTML_FILE, REPORT_FILE
 from medimg.report.wording import label_volumes, pipeline_of
 from medimg.results import Report, Segmentation
 from medimg.study import Volume
 from medimg.volumes import write_nifti
 
-FORMATS = ("json", "csv", "nifti", "png", "html")
+FORMATS = ("json", "csv", "nifti", "png", "html", "pdf")
 """What can be written, and what is by default."""
 
 FINDINGS_FILE = "findings.csv"
 SEGMENTATION_FILE = "segmentation.nii.gz"
 SIDECAR_FILE = "segmentation.json"
 PREVIEW_FILE = "preview.png"
-HTML_FILE = "report.html"
+PDF_FILE = "report.pdf"
 
 SEGMENTATION_SCHEMA = "medimg.segmentation/1"
 
 
 def write_report(
-    report: Report, volumes: dict[str, Volume], folder: Path, formats: Sequence[str] = FORMATS
+    report: Report,
+    volumes: dict[str, Volume],
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    language: str = "en",
 ) -> list[Path]:
     """Write `report` to `folder` and return the files written, report.json last.
 
     volumes: role -> scan, the first on the report's grid; they are what the pictures show. Without any, a
     preview.png already in the folder is used again. Without "nifti" the JSON names no label map.
     Each file is written atomically; the report.json of an earlier, different result goes first.
-    Raises UsageError for an unknown format, OutputError when something cannot be written.
+    language: what report.html and report.pdf open in.
+    Raises UsageError for an unknown format or language, OutputError when something cannot be written.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise UsageError(f"unknown report format {', '.join(unknown)}; choose from {', '.join(FORMATS)}")
+    if language not in LANGUAGES:
+        raise UsageError(f"unknown report language {language!r}; choose from {', '.join(LANGUAGES)}")
     files.output_folder(folder)
     document = with_relative_paths(report.to_dict(SEGMENTATION_FILE if "nifti" in formats else None), folder)
     written: list[Path] = []
@@ -52,8 +60,8 @@ def write_report(
         written.append(_text(folder / FINDINGS_FILE, findings_csv(report)))
     if "nifti" in formats and report.segmentation is not None:
         written += _segmentation(report, report.segmentation, folder)
-    if {"png", "html"} & set(formats):
-        written += _pictures(report, volumes, folder, formats)
+    if {"png", "html", "pdf"} & set(formats):
+        written += _pictures(report, volumes, folder, formats, language)
     if "json" in formats:
         files.write_json(folder / REPORT_FILE, document)
         written.append(folder / REPORT_FILE)
@@ -67,7 +75,7 @@ def withdraw_report(folder: Path) -> None:
     """
     if not (folder / REPORT_FILE).is_file():
         return
-    companions = (FINDINGS_FILE, SEGMENTATION_FILE, SIDECAR_FILE, PREVIEW_FILE, HTML_FILE, *RADIOMICS_FILES)
+    companions = (FINDINGS_FILE, SEGMENTATION_FILE, SIDECAR_FILE, PREVIEW_FILE, HTML_FILE, PDF_FILE, *RADIOMICS_FILES)
     for name in (REPORT_FILE, *companions):
         (folder / name).unlink(missing_ok=True)
 
@@ -104,9 +112,12 @@ def _segmentation(report: Report, segmentation: Segmentation, folder: Path) -> l
     return [image, sidecar]
 
 
-def _pictures(report: Report, volumes: dict[str, Volume], folder: Path, formats: Sequence[str]) -> list[Path]:
-    """preview.png and report.html, which shows the same picture."""
-    from medimg.report.html import report_html
+def _pictures(
+    report: Report, volumes: dict[str, Volume], folder: Path, formats: Sequence[str], language: str
+) -> list[Path]:
+    """preview.png, and report.html and report.pdf, which show the same picture; the page has the scan itself too."""
+    from medimg.report.embed import embed
+    from medimg.report.html import Show, report_html
     from medimg.report.preview import preview_png
 
     target = folder / PREVIEW_FILE
@@ -119,5 +130,11 @@ def _pictures(report: Report, volumes: dict[str, Volume], folder: Path, formats:
         files.write_bytes(target, picture)
         written.append(target)
     if "html" in formats:
-        written.append(_text(folder / HTML_FILE, report_html(report, picture)))
+        show = Show(volumes, embed(report, volumes)) if volumes else None
+        written.append(_text(folder / HTML_FILE, report_html(report, picture, show, language)))
+    if "pdf" in formats:
+        from medimg.report.pdf import report_pdf
+
+        files.write_bytes(folder / PDF_FILE, report_pdf(report, picture, language))
+        written.append(folder / PDF_FILE)
     return written

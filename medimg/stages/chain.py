@@ -79,7 +79,7 @@ def finish_case(
             if wishes.radiomics:
                 extract(case, output)
         elif stage.name == "report":
-            render(case, stage.options, output)
+            render(case, wishes.on_report(stage.options), output)
 
 
 def open_case(selection: Selection, clock: Clock, options: ReadOptions = AS_SCANNED) -> Case:
