@@ -55,7 +55,7 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "never_empty": list,
     },
     "measure": {"label": str, "groups": dict, "min_volume_mm3": NUMBER, "advice": str},
-    "report": {"formats": list, "codes": dict},
+    "report": {"formats": list, "codes": dict, "language": str},
 }
 """Stage -> option -> type; those of infer depend on the task as well. docs/pipelines.md says what each means."""
 

@@ -22,6 +22,7 @@ PAGES += [
     "docs/datalist.md",
     "docs/advice.md",
     "docs/compare.md",
+    "docs/report.md",
 ]
 
 

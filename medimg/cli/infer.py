@@ -11,6 +11,7 @@ from medimg.cli.options import (
     VolumeArgument,
     dicom_options,
     engine_options,
+    language_option,
     output_option,
     patient_option,
     pipeline_option,
@@ -48,6 +49,7 @@ Examples:
 @patient_option
 @output_option
 @radiomics_option
+@language_option
 @engine_options
 @read_options
 @dicom_options
@@ -58,6 +60,7 @@ def command(
     patient: Path | None,
     output: Path,
     radiomics: bool,
+    language: str | None,
     device: str,
     precision: str,
     threads: int,
@@ -72,8 +75,8 @@ def command(
     """Find nodules in a chest CT or segment a brain tumour in MRI, measure, and write the report.
 
     Without --pipeline the installed pipeline that fits the scan is chosen and said. Writes report.json,
-    findings.csv, segmentation.nii.gz on the scan's own grid, preview.png and report.html; for a DICOM scan also
-    segmentation.dcm (SEG) and report.dcm (TID 1500 SR). For research use only.
+    findings.csv, segmentation.nii.gz on the scan's own grid, preview.png, report.html and report.pdf; for a DICOM scan
+    also segmentation.dcm (SEG) and report.dcm (TID 1500 SR). For research use only.
     """
     from medimg.cli.console import progress_bars
     from medimg.dicom.options import ReadOptions
@@ -84,6 +87,7 @@ def command(
 
     pipeline = load_pipeline(pipeline_name) if pipeline_name else None
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
+    dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:
         case = run_chain(
             volumes,
@@ -93,7 +97,7 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            wishes=Wishes(patient, radiomics, DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)),
+            wishes=Wishes(patient, radiomics, language, dicom),
         )
     say_result(case, output)
 

@@ -18,6 +18,10 @@ pipeline_option = click.option(
 )
 
 
+language_option = click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), help="Language that report.html and report.pdf open in."
+)
+
 series_uid_option = click.option(
     "--series-uid", "series_uids", multiple=True, metavar="UID", help="Only this series; may be given several times."
 )
@@ -95,7 +99,7 @@ radiomics_option = click.option(
 )
 
 
-DICOM_KINDS = ("seg", "sr", "pdf", "sc", "rtstruct")
+DICOM_KINDS = ("seg", "sr", "epdf", "sc", "rtstruct")
 """The keys of `medimg.report.dicom.build.KINDS`, here because no --help may cost numpy."""
 
 

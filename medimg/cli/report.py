@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import DICOM_KINDS, output_option, seg_empty_frames_option, seg_type_option
+from medimg.cli.options import (
+    DICOM_KINDS,
+    language_option,
+    output_option,
+    seg_empty_frames_option,
+    seg_type_option,
+)
 from medimg.cli.plain import say
 
 
@@ -22,16 +28,24 @@ Examples:
     "--format",
     "formats",
     multiple=True,
-    type=click.Choice(["json", "csv", "nifti", "png", "html", *DICOM_KINDS]),
-    help="What to write; may be given several times [default: all but pdf, sc and rtstruct].",
+    type=click.Choice(["json", "csv", "nifti", "png", "html", "pdf", *DICOM_KINDS]),
+    help="What to write; may be given several times [default: all but epdf, sc and rtstruct].",
 )
 @seg_type_option
 @seg_empty_frames_option
+@language_option
 @output_option
-def command(folder: Path, formats: tuple[str, ...], seg_type: str, seg_empty_frames: bool, output: Path) -> None:
+def command(
+    folder: Path,
+    formats: tuple[str, ...],
+    seg_type: str,
+    seg_empty_frames: bool,
+    language: str | None,
+    output: Path,
+) -> None:
     """Render the report.json of FOLDER again, for instance after an update of medimg.
 
-    The DICOM objects (seg, sr, pdf, sc, rtstruct) are written for a scan that came as DICOM, or with --reference.
+    The DICOM objects (seg, sr, epdf, sc, rtstruct) are written for a scan that came as DICOM, or with --reference.
     """
     from medimg import files
     from medimg.errors import ExitCode
@@ -44,7 +58,7 @@ def command(folder: Path, formats: tuple[str, ...], seg_type: str, seg_empty_fra
     report = read_report(folder)
     volumes = read_volumes(report, folder)
     dicom = DicomOptions(seg_type, seg_empty_frames, read_reference(report, volumes))
-    for path in write_report(report, volumes, output, formats or FORMATS, dicom):
+    for path in write_report(report, volumes, output, formats or FORMATS, dicom, language or "en"):
         say(path)
     for line in report.failed:
         say(f"warning: {line}", err=True)

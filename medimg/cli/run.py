@@ -10,6 +10,7 @@ from medimg.cli.options import (
     VolumeArgument,
     dicom_options,
     engine_options,
+    language_option,
     output_option,
     patient_option,
     read_options,
@@ -29,6 +30,7 @@ Examples:
 @series_uid_option
 @patient_option
 @output_option
+@language_option
 @engine_options
 @read_options
 @dicom_options
@@ -38,6 +40,7 @@ def command(
     series_uids: tuple[str, ...],
     patient: Path | None,
     output: Path,
+    language: str | None,
     device: str,
     precision: str,
     threads: int,
@@ -64,6 +67,7 @@ def command(
 
     pipeline = load_pipeline(pipeline_name)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
+    dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:
         case = run_chain(
             volumes,
@@ -73,6 +77,6 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            wishes=Wishes(patient, dicom=DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)),
+            wishes=Wishes(patient, language=language, dicom=dicom),
         )
     say_result(case, output)

@@ -80,7 +80,7 @@ def finish_case(
             if wishes.radiomics:
                 extract(case, output)
         elif stage.name == "report":
-            render(case, stage.options, output, wishes.dicom)
+            render(case, wishes.on_report(stage.options), output, wishes.dicom)
 
 
 def open_case(

@@ -12,7 +12,7 @@ from medimg.stages.wishes import AS_LISTED, DicomWishes
 
 
 def render(case: Case, options: dict[str, Any], output: Path, wishes: DicomWishes = AS_LISTED) -> list[Path]:
-    """Write the case's report to the folder `output` and return the files. options: `formats`, `codes`."""
+    """Write the case's report to the folder `output` and return the files. options: `formats`, `language`, `codes`."""
     provenance = case.report.provenance
     provenance["seconds"] = {**provenance.get("seconds", {}), **case.clock.seconds}
     # of a report taken up again, the peak is that of the run that searched the scan
@@ -21,7 +21,7 @@ def render(case: Case, options: dict[str, Any], output: Path, wishes: DicomWishe
     provenance["codes"] = options.get("codes", {})
     formats = formats_of(tuple(options.get("formats", FORMATS)), wishes)
     dicom = DicomOptions(wishes.seg_type, wishes.empty_frames, case.reference)
-    return write_report(case.report, case.volumes, output, formats, dicom)
+    return write_report(case.report, case.volumes, output, formats, dicom, str(options.get("language", "en")))
 
 
 def formats_of(listed: tuple[str, ...], wishes: DicomWishes) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medimg.report.dicom.build import DicomOptions
 
@@ -29,12 +30,18 @@ AS_LISTED = DicomWishes()
 class Wishes:
     """patient: a file with what is known of the patient, for a pipeline that gives advice.
 
-    radiomics: the features of what was measured as well. dicom: what goes to a PACS.
+    radiomics: the features of what was measured as well. language: what report.html and report.pdf open in, whatever
+    the pipeline says. dicom: what goes to a PACS.
     """
 
     patient: Path | None = None
     radiomics: bool = False
+    language: str | None = None
     dicom: DicomWishes = AS_LISTED
+
+    def on_report(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of a report stage with what was wished."""
+        return options if self.language is None else {**options, "language": self.language}
 
 
 NONE = Wishes()

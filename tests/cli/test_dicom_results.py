@@ -34,14 +34,14 @@ def run(*arguments: object):
 
 def test_a_dicom_scan_gives_a_structured_report_in_its_study(chest, tmp_path):
     files, _ = chest
-    result = run("run", PIPELINE, files[0].parent, "-o", tmp_path / "out", "--dicom", "seg,sr,pdf")
+    result = run("run", PIPELINE, files[0].parent, "-o", tmp_path / "out", "--dicom", "seg,sr,epdf")
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     for entry in document["dicom"]["objects"]:
         dataset = pydicom.dcmread(tmp_path / "out" / entry["path"])
         assert dataset.StudyInstanceUID == pydicom.dcmread(files[0]).StudyInstanceUID
         assert dataset.SOPInstanceUID == entry["sop_instance_uid"]
-    assert {"sr", "pdf"} <= {entry["kind"] for entry in document["dicom"]["objects"]}
+    assert {"sr", "epdf"} <= {entry["kind"] for entry in document["dicom"]["objects"]}
     again = run("report", tmp_path / "out", "--format", "sr", "-o", tmp_path / "again")
     assert again.exit_code == 0, again.output
     assert (tmp_path / "again" / "report.dcm").read_bytes() == (tmp_path / "out" / "report.dcm").read_bytes()

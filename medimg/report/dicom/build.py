@@ -24,7 +24,7 @@ from medimg.study import Source, Volume
 KINDS = {
     "seg": "segmentation.dcm",
     "sr": "report.dcm",
-    "pdf": "report_pdf.dcm",
+    "epdf": "report_pdf.dcm",
     "sc": "key_image.dcm",
     "rtstruct": "rtstruct.dcm",
 }
@@ -104,7 +104,7 @@ class _Builder:
         makers: dict[str, Callable[[], list[Dataset]]] = {
             "seg": self._seg,
             "sr": lambda: [build_sr(self.maker, self.identity, self.seg, self.codes, self.others)],
-            "pdf": lambda: [build_pdf(self.maker, self.identity, self.volumes)],
+            "epdf": lambda: [build_pdf(self.maker, self.identity, self.volumes)],
             "sc": lambda: [build_capture(self.maker, self.identity, self.volumes)],
             "rtstruct": lambda: build_rtstruct(self.maker, self.identity, self.resampled),
         }

@@ -28,7 +28,7 @@ ALGORITHM_FAMILY = Code("123110", "DCM", "Artificial Intelligence")
 
 PURPOSE = Code("109102", "DCM", "Processing Equipment")
 
-SERIES_NUMBERS = {"seg": 9001, "sr": 9002, "pdf": 9003, "sc": 9004, "rtstruct": 9005}
+SERIES_NUMBERS = {"seg": 9001, "sr": 9002, "epdf": 9003, "sc": 9004, "rtstruct": 9005}
 """Behind the numbers that scanners give; a number need not be unique (PS3.3 section C.7.3.1)."""
 
 MAX_TEXT = 64

@@ -8,7 +8,8 @@ from pydicom.uid import EncapsulatedPDFStorage
 from medimg.report.dicom.equipment import Maker
 from medimg.report.dicom.plain import new_object, reference, set_bytes
 from medimg.report.dicom.uids import Identity
-from medimg.report.paper import report_pdf
+from medimg.report.pdf import report_pdf
+from medimg.report.preview import preview_png
 from medimg.study import Volume
 
 TITLE_CODE = ("126000", "DCM", "Imaging Measurement Report")
@@ -16,8 +17,8 @@ TITLE_CODE = ("126000", "DCM", "Imaging Measurement Report")
 
 def build_pdf(maker: Maker, identity: Identity, volumes: dict[str, Volume]) -> Dataset:
     """The report printed and wrapped."""
-    dataset = new_object(maker, identity, "pdf", EncapsulatedPDFStorage, "DOC")
-    printed = report_pdf(maker.report, volumes)
+    dataset = new_object(maker, identity, "epdf", EncapsulatedPDFStorage, "DOC")
+    printed = report_pdf(maker.report, preview_png(maker.report, volumes))
     dataset.ConversionType = "WSD"
     dataset.BurnedInAnnotation, dataset.RecognizableVisualFeatures = "NO", "NO"
     dataset.AcquisitionDateTime = ""

@@ -47,7 +47,7 @@ def test_a_later_run_differs_in_its_dates_alone(scanned):
     first = built(report, volume, tuple(KINDS)).objects
     report.provenance["started"] = "2026-03-04T05:06:07+00:00"
     second = built(report, volume, tuple(KINDS)).objects
-    for name in set(first) - {KINDS["pdf"]}:  # a PDF prints when it was made
+    for name in set(first) - {KINDS["epdf"]}:  # a PDF prints when it was made
         changed = {
             element.keyword
             for element, other in zip(first[name].iterall(), second[name].iterall(), strict=True)
@@ -55,7 +55,7 @@ def test_a_later_run_differs_in_its_dates_alone(scanned):
         }
         assert changed
         assert changed <= DATES
-    assert first[KINDS["pdf"]].SOPInstanceUID == second[KINDS["pdf"]].SOPInstanceUID
+    assert first[KINDS["epdf"]].SOPInstanceUID == second[KINDS["epdf"]].SOPInstanceUID
 
 
 def test_another_result_is_another_instance_of_the_same_series(scanned):
@@ -120,7 +120,7 @@ def test_one_object_that_cannot_be_made_costs_no_other(scanned, monkeypatch):
 
     monkeypatch.setattr(build, "build_pdf", fail)
     volume = scanned()
-    made = built(results.labelled(volume), volume, ("seg", "sr", "pdf"))
+    made = built(results.labelled(volume), volume, ("seg", "sr", "epdf"))
     assert set(made.objects) == {"segmentation.dcm", "report.dcm"}
     assert made.failed == ["report_pdf.dcm was not written: the report fits no such DICOM object: no ink left"]
 
@@ -192,7 +192,7 @@ def test_empty_frames_are_kept_on_request(scanned):
 
 
 def test_the_picture_and_the_print_are_what_their_objects_hold(scanned):
-    objects = results.build(scanned(), ("pdf", "sc")).objects
+    objects = results.build(scanned(), ("epdf", "sc")).objects
     document = objects["report_pdf.dcm"]
     assert bytes(document.EncapsulatedDocument).startswith(b"%PDF-")
     assert document.EncapsulatedDocumentLength in (

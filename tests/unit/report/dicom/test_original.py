@@ -28,7 +28,7 @@ PATIENT = {
 
 def test_results_belong_to_the_patient_and_study_of_the_scan(scanned):
     volume = scanned(put(**PATIENT))
-    for dataset in results.build(volume, ("seg", "sr", "pdf", "sc", "rtstruct")).objects.values():
+    for dataset in results.build(volume, ("seg", "sr", "epdf", "sc", "rtstruct")).objects.values():
         assert {keyword: str(dataset[keyword].value) for keyword in PATIENT} == PATIENT
         assert str(dataset.StudyInstanceUID) == "2.25.5"
         assert str(dataset.SeriesInstanceUID) != volume.source.series_uid
