@@ -36,7 +36,7 @@ from medimg.inference.device import choose_device
 from medimg.inference.preconditions import check_scan
 from medimg.inference.prepare import network_input, with_blanks
 from medimg.inference.resample import labels_on_grid
-from medimg.inference.segment import SegmentOptions, painted
+from medimg.inference.segment import SegmentOptions, painted, seen
 from medimg.inference.windows import stitched_output
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.stages.case import Clock
@@ -44,6 +44,7 @@ from medimg.stages.chain import open_case
 from medimg.stages.select import select
 from medimg.study import Volume
 from medimg.train.cases import divide, read_cases
+from medimg.train.tumour_data import ROLES
 from medimg.volumes import read_label_map, write_nifti
 
 REGIONS = parse_regions(BRATS_REGIONS)
@@ -53,10 +54,11 @@ NOT_SEEN = "not available"
 
 @dataclass(frozen=True)
 class Output:
-    """What the network said of one case: logits (C, I, J, K) on the model grid; the scan's grid, and its truth."""
+    """What the network was shown of one case and said: (C, I, J, K) on the model grid; the scan's grid, its truth."""
 
     case: str
     fold: str
+    image: torch.Tensor
     logits: torch.Tensor
     affine: geometry.Affine
     source: Volume
@@ -128,16 +130,16 @@ def outputs_of(runs: list[Run], pipeline: Pipeline, options: argparse.Namespace)
             check_scan(pipeline, volumes)
             told = "".join(f"-no-{role}" for role in sorted(options.without))
             path = options.output / "outputs" / f"{case.id}-{digest}{told}.npz"
+            image, affine = network_input(bundle, with_blanks(volumes, pipeline.roles))
             if not path.exists():
-                image, affine = network_input(bundle, with_blanks(volumes, pipeline.roles))
                 logits = stitched_output(bundle, network, image, device)
                 with files.atomic_path(path) as temporary, temporary.open("wb") as stream:
                     np.savez(stream, logits=logits.numpy(), affine=affine)
             with np.load(path) as kept:
-                logits, affine = torch.from_numpy(kept["logits"]), kept["affine"]
+                logits = torch.from_numpy(kept["logits"])
             assert case.label_map is not None
             truth = read_label_map(case.label_map).array
-            yield Output(case.id, run.fold, logits, affine, next(iter(volumes.values())), truth)
+            yield Output(case.id, run.fold, image, logits, affine, next(iter(volumes.values())), truth)
 
 
 def changed(stage: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -151,9 +153,9 @@ def changed(stage: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def scored(output: Output, stage: dict[str, Any], without: list[str]) -> tuple[Row, NDArray[np.uint8]]:
     """The case with these options of the infer stage, and its label map on the scan's grid."""
-    roles = {"t1c", "t1n", "t2w", "t2f"} - set(without)
-    options = SegmentOptions.from_stage(stage).seen_with(roles)
-    labels = painted(output.logits, options, geometry.voxel_volume_mm3(output.affine))
+    options = SegmentOptions.from_stage(stage).seen_with(set(ROLES) - set(without))
+    logits = seen(output.logits, output.image, ROLES, options)
+    labels = painted(logits, options, geometry.voxel_volume_mm3(output.affine))
     source = output.source
     predicted = labels_on_grid(labels, output.affine, source.shape, source.affine_ras)
     ml = geometry.voxel_volume_mm3(source.affine_ras) / 1000

@@ -53,6 +53,7 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "without": dict,
         "min_confidence": dict,
         "never_empty": list,
+        "brighter": dict,
     },
     "measure": {"label": str, "groups": dict, "min_volume_mm3": NUMBER, "advice": str},
     "report": {"formats": list, "codes": dict, "language": str},

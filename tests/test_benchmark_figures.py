@@ -12,8 +12,8 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from medimg import files
-from medimg.train.folds import patients_of_fold
 from medimg.train.nodule_data import Crop, Scan
+from medimg.train.nodule_split import patients_of_fold
 
 
 @pytest.fixture

@@ -21,11 +21,17 @@ from medimg.progress import Progress, silent
 from medimg.results import Segmentation
 from medimg.study import Volume
 
-OPTIONAL = ("threshold", "min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs", "without")
+OPTIONAL = (
+    *("threshold", "min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs", "without"),
+    "brighter",
+)
 """Options of the infer stage that have a default."""
 
-NAMING_CHANNELS = ("min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs")
+NAMING_CHANNELS = ("min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs", "brighter")
 """Those whose keys or entries are channels."""
+
+NEAR = 3
+"""Voxels along each axis over which intensities are averaged before they are compared: noise is no enhancement."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class SegmentOptions:
     is kept all the same.
     fill_holes: channels whose enclosed gaps belong to them (what a ring of tumour encloses is tumour core).
     needs: channel -> roles of the scans without which it cannot be seen. without: role -> what is lost without it.
+    brighter: channel -> (role, other role, by): it is only where the first scan, as the network sees it, is brighter
+    than the second by so much (enhancing tumour: T1 with contrast agent against T1 without). Not asked where one is
+    missing.
     """
 
     channels: tuple[str, ...]
@@ -51,6 +60,7 @@ class SegmentOptions:
     fill_holes: tuple[str, ...] = ()
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     without: Mapping[str, str] = field(default_factory=dict)
+    brighter: Mapping[str, tuple[str, str, float]] = field(default_factory=dict)
     not_available: tuple[str, ...] = ()
     merged: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -79,9 +89,11 @@ class SegmentOptions:
         Their values join the one painted before them, which holds the region they are part of.
         Raises PipelineError when no channel is left.
         """
-        hidden = {channel for channel, needed in self.needs.items() if not set(needed) <= set(roles)}
+        there = set(roles)
+        compared = {channel: rule for channel, rule in self.brighter.items() if {rule[0], rule[1]} <= there}
+        hidden = {channel for channel, needed in self.needs.items() if not set(needed) <= there}
         if not hidden & set(self.paint):
-            return self
+            return replace(self, brighter=compared)
         merged: dict[int, tuple[int, ...]] = {}
         last: int | None = None
         for channel, value in self.paint.items():
@@ -92,6 +104,7 @@ class SegmentOptions:
             merged[last] = (*merged.get(last, ()), value)
         return replace(
             self,
+            brighter=compared,
             paint={channel: value for channel, value in self.paint.items() if channel not in hidden},
             labels={value: " / ".join(self.labels[part] for part in parts) for value, parts in merged.items()},
             not_available=tuple(channel for channel in self.paint if channel in hidden),
@@ -106,16 +119,17 @@ class SegmentOptions:
 def segment(
     bundle: Bundle,
     volumes: Sequence[Volume],
+    roles: Sequence[str],
     options: SegmentOptions,
     device: Device,
     progress: Progress = silent,
 ) -> Segmentation:
-    """Label map of the volumes (channel order, one grid) on their own grid."""
+    """Label map of the volumes (one a role, in channel order, on one grid) on their own grid."""
     image, affine = network_input(bundle, volumes)
     logits = stitched_output(bundle, bundle.trained_network(), image, device, progress)
     if logits.shape[0] != len(options.channels):
         raise PipelineError(f"the network gives {logits.shape[0]} channels, the pipeline names {len(options.channels)}")
-    labels = painted(logits, options, geometry.voxel_volume_mm3(affine))
+    labels = painted(seen(logits, image, roles, options), options, geometry.voxel_volume_mm3(affine))
     source = volumes[0]
     return Segmentation(
         array=labels_on_grid(labels, affine, source.shape, source.affine_ras),
@@ -124,6 +138,21 @@ def segment(
         not_available=options.not_available,
         merged=dict(options.merged),
     )
+
+
+def seen(logits: torch.Tensor, image: torch.Tensor, roles: Sequence[str], options: SegmentOptions) -> torch.Tensor:
+    """The logits (C, I, J, K), with -inf where a channel of `options.brighter` is not brighter enough in the image.
+
+    image: the network's input (one channel a role, I, J, K).
+    """
+    if not options.brighter:
+        return logits
+    logits = logits.clone()
+    for channel, (role, other, by) in options.brighter.items():
+        difference = image[roles.index(role)].float() - image[roles.index(other)].float()
+        near = torch.nn.functional.avg_pool3d(difference[None, None], NEAR, stride=1, padding=NEAR // 2)[0, 0]
+        logits[options.channels.index(channel)].masked_fill_(near <= by, -torch.inf)
+    return logits
 
 
 def painted(logits: torch.Tensor, options: SegmentOptions, voxel_mm3: float) -> NDArray[np.uint8]:

@@ -77,7 +77,7 @@ def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Prog
     bundle = load_bundle(case.pipeline.bundle)
     volumes = with_blanks(case.volumes, case.pipeline.roles)
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
-    case.report.segmentation = segment(bundle, volumes, wanted, device, progress)
+    case.report.segmentation = segment(bundle, volumes, case.pipeline.roles, wanted, device, progress)
     absent = [role for role in case.pipeline.roles if role not in case.volumes]
     case.report.warnings += [f"without {role}: {wanted.without.get(role, LESS)}" for role in absent]
     if wanted.not_available:
