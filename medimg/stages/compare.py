@@ -240,7 +240,9 @@ def _with_priors(
             continue
         mean_mm = Size.of(change.prior).mean_axis_mm
         if mean_mm is not None:
+            # the axes are of different sections: rounding and outline may leave the solid part a little larger
             solid = change.prior.measurements.get("solid_mean_axis_mm")
+            solid = None if solid is None else min(solid, mean_mm)
             waited = float(days) if days else None
             category = before.get(change.prior.id)
             priors.append(PriorNodule(change.current.center_lps_mm, mean_mm, solid, waited, category))

@@ -90,6 +90,8 @@ def test_a_scan_that_is_gone_cannot_be_served(folder):
 
 def test_the_whole_scan_is_served_until_it_is_ended(folder):
     command = [sys.executable, "-u", "-m", "medimg", "view", str(folder), "--serve", "--no-browser"]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        pytest.skip("Ctrl-C is switched off here, as in a shell's background job; run the tests in the foreground")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
         address = serving.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/", address)

@@ -46,7 +46,7 @@ def test_the_axes_of_an_ellipsoid_are_axial(grids, phantom):
 def test_the_density_is_that_of_the_nodule_but_for_its_edge(grids, phantom):
     volume, center = phantom(grids["isotropic"], (8.0, 8.0, 8.0))
     found = measured(volume, center, 16.0)
-    assert found["mean_hu"] == pytest.approx(30.0, abs=60.0)
+    assert found["mean_hu"] == pytest.approx(30.0, abs=80.0)
 
 
 @pytest.mark.parametrize("hu", [-650.0, -550.0, -300.0])

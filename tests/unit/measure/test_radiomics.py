@@ -59,7 +59,8 @@ def test_features_agree_with_what_is_known_and_with_our_own_measures(case, tmp_p
     assert len(features) > 100
     written = write_radiomics(document, tmp_path)
     assert json.loads(written[1].read_text(encoding="utf-8")) == document
-    rows = list(csv.DictReader(written[0].open(encoding="utf-8", newline="")))
+    with written[0].open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
     assert [row["id"] for row in rows] == ["nodule-1", "nodule-2"]
     assert float(rows[0]["stat_mean"]) == features["stat_mean"]
     assert rows[1]["stat_mean"] == ""

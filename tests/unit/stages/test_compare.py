@@ -130,7 +130,7 @@ def test_growth_and_doubling_time_are_those_of_the_phantom(compared):
 
 def test_the_files_say_the_same(compared):
     _, output = compared
-    document = json.loads((output / "comparison.json").read_text())
+    document = json.loads((output / "comparison.json").read_text(encoding="utf-8"))
     assert document["schema"] == "medimg.comparison/1"
     assert document["days"] == DAYS
     assert (output / document["prior"]["path"] / "report.json").is_file()
@@ -138,7 +138,7 @@ def test_the_files_say_the_same(compared):
         rows = list(csv.DictReader(stream))
     assert [row["status"] for row in rows] == [entry["status"] for entry in document["findings"]]
     assert rows[0]["volume_change_percent"] == str(document["findings"][0]["volume_change_percent"])
-    page = (output / "comparison.html").read_text()
+    page = (output / "comparison.html").read_text(encoding="utf-8")
     assert NOT_A_MEDICAL_DEVICE in page
     assert page.count("data:image/png;base64,") == 1
     assert re.search("https?://", page) is None
@@ -178,7 +178,7 @@ def test_one_folder_twice_and_an_output_that_is_an_input_are_usage_errors(cases,
 
 def test_a_report_whose_scan_is_gone_is_refused(cases, tmp_path):
     prior, _ = cases
-    document = json.loads((prior / "report.json").read_text())
+    document = json.loads((prior / "report.json").read_text(encoding="utf-8"))
     document["inputs"][0]["path"] = "gone.nii.gz"
     document["segmentation"] = None
     (tmp_path / "edited").mkdir()
@@ -190,7 +190,7 @@ def test_a_report_whose_scan_is_gone_is_refused(cases, tmp_path):
 
 def test_a_ct_and_an_mr_cannot_be_compared(cases, tmp_path):
     prior, _ = cases
-    document = json.loads((prior / "report.json").read_text())
+    document = json.loads((prior / "report.json").read_text(encoding="utf-8"))
     affine = np.diag([1.0, 1.0, 1.0, 1.0])
     volumes.write_nifti(tmp_path / "x_t2f.nii.gz", np.arange(1000, dtype=np.int16).reshape(10, 10, 10), affine)
     volume = read_volume(tmp_path / "x_t2f.nii.gz")
@@ -212,7 +212,7 @@ def test_two_scans_are_searched_first_and_the_command_says_what_became_of_them(c
     assert "registration: 7." in result.stdout
     for name in ("prior", "current"):
         assert (tmp_path / "out" / name / "report.json").is_file()
-    document = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    document = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert document["prior"]["path"] == "prior"
     assert document["advice"] == []
 
@@ -268,4 +268,4 @@ def test_a_tumour_that_grew_is_followed_region_by_region(tmp_path):
     assert main.growth.criterion.startswith("volume +40 %")
     assert main.to_dict()["regions"]["tumour_core_mm3"]["rano_volume"].startswith("progression")
     assert comparison.advice == []
-    assert "RANO" in (tmp_path / "out" / "comparison.html").read_text()
+    assert "RANO" in (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
