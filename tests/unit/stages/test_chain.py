@@ -50,13 +50,19 @@ def test_a_nodule_is_found_where_it_is_whatever_the_grid(tmp_path, detector, aff
     case = run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)
     (finding,) = case.report.findings
     assert np.allclose(finding.center_lps_mm, CENTER_RAS * [-1, -1, 1], atol=1.2)
-    # a bell has no edge: what is drawn lies between its half height and its foot
-    assert 1.0 < finding.volume_mm3 / (np.count_nonzero(mask) * 1.25) < 2.5
     image = nib.load(tmp_path / "out" / "segmentation.nii.gz")
     assert image.shape == mask.shape
     assert np.allclose(image.affine, affine, atol=1e-4)
-    drawn = np.asanyarray(image.dataobj) == finding.segment
-    assert np.count_nonzero(drawn & mask) / mask.sum() > 0.9
+
+
+@pytest.mark.xfail(reason="a bell is outlined near its foot, at 2.2 times its half-height volume")
+@pytest.mark.parametrize("affine", [AXIAL, SAGITTAL, OBLIQUE], ids=["axial", "sagittal", "oblique"])
+def test_a_nodule_without_an_edge_is_outlined_at_half_its_height(tmp_path, detector, affine):
+    mask = toy.chest_crop(tmp_path / "ct.nii.gz", affine, CENTER_RAS)
+    (finding,) = run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector).report.findings
+    assert finding.volume_mm3 == pytest.approx(np.count_nonzero(mask) * 1.25, rel=0.15)
+    drawn = np.asanyarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj) == finding.segment
+    assert 2 * np.count_nonzero(drawn & mask) / (drawn.sum() + mask.sum()) > 0.9
 
 
 def test_the_report_says_what_was_done_and_that_no_lung_was_found(tmp_path, detector):
