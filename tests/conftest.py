@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 # before matplotlib is imported anywhere: no test needs a display
 os.environ.setdefault("MPLBACKEND", "Agg")
+# no test reads or writes what this user has trusted or downloaded
+_HOME = tempfile.TemporaryDirectory(prefix="medimg-home-")
+os.environ["MEDIMG_HOME"] = _HOME.name
 
 import pytest
 

@@ -15,7 +15,7 @@ LAYERS = [
     ["geometry"],
     ["study", "results", "files"],
     ["phantoms", "dicom", "volumes"],
-    ["bundle", "pipeline", "datalist"],
+    ["bundle", "bundles", "pipeline", "datalist"],
     ["inference"],
     ["classical"],
     ["measure"],
@@ -28,7 +28,14 @@ LAYERS = [
 ]
 """Lowest first. A part imports only from layers below its own, and from itself."""
 
-SAME_LAYER = {("results", "study"), ("bundle", "pipeline"), ("phantoms", "volumes"), ("phantoms", "dicom")}
+SAME_LAYER = {
+    ("results", "study"),
+    ("bundle", "pipeline"),
+    ("bundle", "bundles"),
+    ("bundles", "pipeline"),
+    ("phantoms", "volumes"),
+    ("phantoms", "dicom"),
+}
 """(who, whom): the imports within a layer that there may be; one direction only."""
 
 MAY_IMPORT_TORCH = {"inference", "train", "bundle"}

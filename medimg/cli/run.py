@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option, read_options, series_uid_option
+from medimg.cli.options import (
+    VolumeArgument,
+    engine_options,
+    output_option,
+    read_options,
+    series_uid_option,
+    trust_option,
+)
 
 
 @click.command(
@@ -19,6 +26,7 @@ Examples:
 @click.argument("pipeline_name", metavar="PIPELINE")
 @click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
 @series_uid_option
+@trust_option
 @output_option
 @engine_options
 @read_options
@@ -26,6 +34,7 @@ def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
     series_uids: tuple[str, ...],
+    trust: bool,
     output: Path,
     device: str,
     precision: str,
@@ -46,7 +55,7 @@ def command(
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
 
-    pipeline = load_pipeline(pipeline_name)
+    pipeline = load_pipeline(pipeline_name, trusted=trust)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from medimg.cli.options import trust_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ Examples:
 """
 )
 @click.option("--pipeline", "name", required=True, help="Pipeline to train: a name or the path of its folder.")
+@trust_option
 @click.option(
     "--config",
     "config_path",
@@ -52,6 +54,7 @@ Examples:
 )
 def command(
     name: str,
+    trust: bool,
     config_path: Path | None,
     data: Path,
     output: Path,
@@ -63,7 +66,8 @@ def command(
     """Train a pipeline's network; call again with the same -o to resume.
 
     Leaves RUN/pipeline.yaml and RUN/bundle, which `medimg infer --pipeline RUN` and
-    `python -m monai.bundle run` both take, with checkpoints, log.jsonl and curves.png beside them.
+    `python -m monai.bundle run` both take, with checkpoints, log.jsonl and curves.png beside them. This machine trusts
+    the bundle from then on; another one is told to with --trust.
     """
     from medimg import files
     from medimg.inference.device import choose_device
@@ -74,7 +78,7 @@ def command(
     from medimg.train.pack import pack
     from medimg.train.parallel import local_device, process_group
 
-    pipeline = load_pipeline(name)
+    pipeline = load_pipeline(name, trusted=trust)
     if not pipeline.has_network:
         from medimg.train.shape import train_shape
 
@@ -90,7 +94,7 @@ def command(
     files.output_folder(output)
     chosen = choose_device(local_device(device), threads=threads or config.threads)
     with process_group() as group, _listener(config.steps, group.leads) as listen:
-        network = fresh_network(config, pipeline.bundle, start)
+        network = fresh_network(config, pipeline.bundle, start, trusted=trust)
         task = _task(config, data)
         state = fit(config, network, task, output, device=chosen.device, log=listen, group=group)
         if group.leads:

@@ -28,7 +28,7 @@ ARGMAX, PAINT, OWN = "argmax", "paint", "own"
 class Windows:
     """MONAI's sliding windows, with the meanings of `monai.inferers.SlidingWindowInferer`.
 
-    size: voxels along i, j, k. overlap: share of a window, along i, j, k. mode: "constant" or "gaussian" blending,
+    size: voxels along i, j, k, -1 for the image's own length. overlap: share of a window, along i, j, k. mode: "constant" or "gaussian" blending,
     the latter of width `sigma_scale` of the window. batch: windows a pass. An image smaller than the window is padded
     on both sides, `padding_mode` as in torch's pad, `cval` where that is "constant".
     """
@@ -49,16 +49,19 @@ class Decision:
     rule "argmax": the channel with the highest logit, the lowest number among equals.
     rule "paint": `paint` holds (channel, value) pairs, painted in this order, later over earlier, where
     sigmoid(logit) >= `threshold`.
-    rule "own": `own` takes the logits (C, I, J, K) float32 to (1, I, J, K) or (I, J, K): the bundle's own transforms.
+    rule "own": the bundle's own transforms; `before` takes the logits (C, I, J, K) float32 to what goes back to the
+    source grid, `after` what came back there to labels (1, I, J, K).
     scores_go_back: the bundle brings its scores (softmax, sigmoid) back to the source grid by interpolation before it
-    decides; else labels go back by nearest neighbour. Without resampling in the preprocessing both are the same.
+    decides; else what goes back does so by nearest neighbour. Without resampling in the preprocessing both are the
+    same, and it is false.
     """
 
     rule: str
     labels: Mapping[int, str]
     threshold: float = 0.5
     paint: tuple[tuple[int, int], ...] = ()
-    own: Callable[[torch.Tensor], torch.Tensor] | None = None
+    before: Callable[[torch.Tensor], torch.Tensor] | None = None
+    after: Callable[[torch.Tensor], torch.Tensor] | None = None
     scores_go_back: bool = False
 
 
@@ -66,10 +69,9 @@ class Decision:
 class SegmentationModel:
     """A segmentation network: eval mode, its weights loaded, float32 on the CPU.
 
-    preprocess: the bundle's transforms on {"image": MetaTensor (C, I, J, K) float32, RAS mm affine}, in memory.
+    preprocess: the bundle's transforms on {key: MetaTensor (C, I, J, K) float32, RAS mm affine}, in memory.
     orientation: axis codes the volumes are turned to before `preprocess`, None where that turns them itself.
-    channels: input channels. outputs: output channels. digest: SHA-256 of configuration and weights, a key for
-    whatever is compiled or cached.
+    channels: of the input. digest: SHA-256 of configuration and weights, a key for whatever is compiled or cached.
     """
 
     name: str
@@ -78,9 +80,9 @@ class SegmentationModel:
     windows: Windows
     decision: Decision
     channels: int
-    outputs: int
     digest: str
     orientation: str | None = None
+    key: str = "image"
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class DetectionModel:
     digest: str
     whole_below: int = 0
     orientation: str | None = None
+    key: str = "image"
 
 
 @dataclass(frozen=True)
