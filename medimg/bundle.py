@@ -103,14 +103,15 @@ class Bundle:
         return config_path(self.folder)
 
     def content(self, *keys: str) -> Any:
-        """What one id stands for, built; of several ids the first, after the others, with shared instances."""
+        """What an id stands for, built; of several ids the first, with whatever the others do to it."""
         with _importable(self.folder, self.scripts):
             try:
                 # a fresh parse each time: MONAI would otherwise hand out one shared instance
                 self.parser.parse(reset=True)
-                return [self.parser.get_parsed_content(key) for key in keys][0]
+                built = [self.parser.get_parsed_content(key) for key in keys]
             except BUILD_ERRORS as error:
                 raise PipelineError(f"{self.where}: cannot build {keys[0]}: {_root_cause(error)}") from error
+        return built[0]
 
 
 def load_bundle(folder: Path, *, trusted: bool = False, recipe: Recipe | None = None) -> Bundle:

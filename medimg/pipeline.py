@@ -191,8 +191,13 @@ def read_pipeline(path: Path) -> Pipeline:
     if document["task"] not in TASKS:
         raise PipelineError(f"{path}: task {document['task']!r}; choose one of {', '.join(TASKS)}")
     folder = path.resolve().parent
+    name, version, title, task, licence = (str(document[key]) for key in required[:5])
     return Pipeline(
-        **{key: str(document[key]) for key in ("name", "version", "title", "task", "licence")},
+        name=name,
+        version=version,
+        title=title,
+        task=task,
+        licence=licence,
         inputs=tuple(_read_input(path, entry) for entry in _as_list(path, "inputs", document["inputs"])),
         stages=_read_stages(path, document["stages"], document["task"]),
         folder=folder,

@@ -82,7 +82,9 @@ def brats_config(window=(240, 240, 160)):
 
 
 def lung_config(window=(512, 512, 192)):
-    network = "monai.apps.detection.networks.retinanet_network.resnet_fpn_feature_extractor(@backbone,3,False,[1,2],None)"
+    network = (
+        "monai.apps.detection.networks.retinanet_network.resnet_fpn_feature_extractor(@backbone,3,False,[1,2],None)"
+    )
     backbone = "resnet50(spatial_dims=3,n_input_channels=1,conv1_t_stride=[2,2,1],conv1_t_size=[7,7,7])"
     selector = "score_thresh=0.02,topk_candidates_per_level=1000,nms_thresh=0.22,detections_per_img=300"
     windows = "roi_size=@infer_patch_size,overlap=0.25,sw_batch_size=1,mode='constant',device='cpu'"
@@ -139,7 +141,9 @@ def lung_config(window=(512, 512, 192)):
             component(
                 "Spacingd", keys="image", pixdim=[0.703125, 0.703125, 1.25], _disabled_="@whether_resampled_luna16"
             ),
-            component("ScaleIntensityRanged", keys="image", a_min=-1024.0, a_max=300.0, b_min=0.0, b_max=1.0, clip=True),
+            component(
+                "ScaleIntensityRanged", keys="image", a_min=-1024.0, a_max=300.0, b_min=0.0, b_max=1.0, clip=True
+            ),
             component("EnsureTyped", keys="image"),
         ),
         "inferer": component(

@@ -70,7 +70,9 @@ def bundle_pipeline(name_or_path: str, recipe_path: Path | None = None, *, trust
         recipe=recipe,
     )
     if not made.weights.is_file():
-        raise PipelineError(f"no weights at {made.weights}; medimg bundle download {recipe.name} fetches a whole bundle")
+        raise PipelineError(
+            f"no weights at {made.weights}; medimg bundle download {recipe.name} fetches a whole bundle"
+        )
     return made
 
 

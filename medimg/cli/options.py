@@ -25,7 +25,10 @@ trust_option = click.option(
     "--trust", is_flag=True, help="Run a bundle that medimg does not know: it is code, and can do whatever you can."
 )
 bundle_option = click.option(
-    "--bundle", "bundle_name", metavar="DIR|NAME", help="A MONAI bundle: its folder, or a name (see medimg bundle list)."
+    "--bundle",
+    "bundle_name",
+    metavar="DIR|NAME",
+    help="A MONAI bundle: its folder, or a name (see medimg bundle list).",
 )
 recipe_option = click.option(
     "--recipe",

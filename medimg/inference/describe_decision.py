@@ -1,4 +1,4 @@
-"""What a segmentation bundle's postprocessing amounts to: argmax, thresholds painted in order, or its own transforms."""
+"""What a segmentation bundle's postprocessing amounts to: argmax, thresholds painted in order, or its own steps."""
 
 from __future__ import annotations
 

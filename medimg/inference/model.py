@@ -28,9 +28,9 @@ ARGMAX, PAINT, OWN = "argmax", "paint", "own"
 class Windows:
     """MONAI's sliding windows, with the meanings of `monai.inferers.SlidingWindowInferer`.
 
-    size: voxels along i, j, k, -1 for the image's own length. overlap: share of a window, along i, j, k. mode: "constant" or "gaussian" blending,
-    the latter of width `sigma_scale` of the window. batch: windows a pass. An image smaller than the window is padded
-    on both sides, `padding_mode` as in torch's pad, `cval` where that is "constant".
+    size: voxels along i, j, k, -1 for the image's own length. overlap: share of a window, along i, j, k. mode:
+    "constant" or "gaussian" blending, the latter of width `sigma_scale` of the window. batch: windows a pass. An image
+    smaller than the window is padded on both sides, `padding_mode` as in torch's pad, `cval` where that is "constant".
     """
 
     size: tuple[int, int, int]
@@ -115,7 +115,8 @@ class DetectionModel:
 class Boxes:
     """Detections, most probable first, on a grid with `affine_ras` (4, 4), voxel index -> RAS mm.
 
-    voxels: (N, 6) corners (i0, j0, k0, i1, j1, k1) on the network's input grid, as MONAI has them. scores, labels: (N,).
+    voxels: (N, 6) corners (i0, j0, k0, i1, j1, k1) on the network's input grid, as MONAI has them.
+    scores, labels: (N,).
     """
 
     voxels: NDArray[np.float32]
