@@ -10,6 +10,7 @@ import contextlib
 import pickle
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ class Bundle:
 
     def content(self, *keys: str) -> Any:
         """What an id stands for, built; of several ids the first, with whatever the others do to it."""
-        with _importable(self.folder, self.scripts):
+        with _importable(self.folder, self.scripts), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a bundle that nobody here may change, about arguments it does not give
             try:
                 # a fresh parse each time: MONAI would otherwise hand out one shared instance
                 self.parser.parse(reset=True)
