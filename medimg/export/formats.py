@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -32,11 +33,11 @@ def write_torchscript(exported: Exported, folder: Path) -> tuple[Path, float]:
     with warnings.catch_warnings(), files.atomic_path(target) as temporary:
         warnings.simplefilter("ignore")  # tracing warns of every Python number; the check below says whether it matters
         traced = torch.jit.trace(exported.network, exported.example, check_trace=False)
-        torch.jit.save(traced, str(temporary))  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, str(temporary))
 
         def run(image: NDArray[np.float32]) -> Answer:
             with torch.inference_mode():
-                read = torch.jit.load(str(temporary))  # type: ignore[no-untyped-call]
+                read = torch.jit.load(str(temporary))
                 return [part.numpy() for part in read(torch.from_numpy(image))]
 
         off = exported.largest_difference("TorchScript", run)
@@ -72,6 +73,8 @@ def write_onnx(exported: Exported, folder: Path) -> tuple[Path, float]:
 
 def write_openvino(exported: Exported, folder: Path) -> tuple[Path, float]:
     """folder/openvino/model.xml with model.bin; the file, and how far OpenVINO's answer is from torch."""
+    # its telemetry package would report each import to its makers; medimg reports nothing to anybody
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     target = files.output_folder(folder / "openvino") / "model.xml"

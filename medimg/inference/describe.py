@@ -42,7 +42,7 @@ def windows_of(inferer: SlidingWindowInferer) -> Windows:
         size=_triple(inferer.roi_size, int),
         overlap=_triple(inferer.overlap, float),
         mode=str(getattr(inferer.mode, "value", inferer.mode)),
-        sigma_scale=float(inferer.sigma_scale),
+        sigma_scale=_one(_triple(inferer.sigma_scale, float)),
         padding_mode=str(getattr(inferer.padding_mode, "value", inferer.padding_mode)),
         cval=float(inferer.cval),
         batch=int(inferer.sw_batch_size),
@@ -121,6 +121,12 @@ def _key(bundle: Bundle, chain: Compose) -> str:
     if len(keys) > 1:
         raise PipelineError(f"{bundle.where}: the preprocessing works on {sorted(map(str, keys))}, not on one image")
     return str(next(iter(keys), "image"))
+
+
+def _one(values: tuple[float, ...]) -> float:
+    if len(set(values)) > 1:
+        raise PipelineError(f"windows blended with another width along each axis {values} are not supported")
+    return values[0]
 
 
 def _triple(value: Any, kind: type) -> Any:
