@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from copy import deepcopy
 
 import nibabel as nib
@@ -27,9 +29,6 @@ from medimg.inference.answer import find_boxes, segment_labels
 from medimg.inference.describe import described
 from medimg.inference.device import choose_device
 from medimg.study import Source, Volume
-
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
-"""MONAI's, of arguments that the zoo's configurations leave out."""
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 BOX_MM, SCORE = 1e-3, 1e-4
@@ -71,6 +70,19 @@ def scans(shape, affine, count, seed=0, low=0.0, high=1000.0):
     return made
 
 
+def without_warnings(function):
+    """MONAI as it is warns of arguments that the zoo's configurations leave out, and of readers that are not there."""
+
+    @functools.wraps(function)
+    def quiet(*arguments):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*arguments)
+
+    return quiet
+
+
+@without_warnings
 def monai_labels(config, network, paths):
     """What MONAI makes of the files with this configuration: its transforms, inferer and postprocessing, to the end."""
     config = deepcopy(config)
@@ -114,6 +126,7 @@ def test_labels_are_those_of_monais_inferer_and_postprocessing(
     assert np.array_equal(found, expected)
 
 
+@without_warnings
 def monai_boxes(network, path):
     """What MONAI's detector and box transforms make of the file: (N, 6) cccwhd in LPS mm, and scores."""
     anchors = AnchorGeneratorWithAnchorShape(
