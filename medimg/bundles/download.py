@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,10 +79,13 @@ def _bundle_in(place: Path, name: str) -> Path:
 @contextlib.contextmanager
 def _as_download_error(name: str, where: str) -> Iterator[None]:
     """Whatever the many clients raise, in one line that says what to do."""
-    before = socket.getdefaulttimeout()
+    before, disabled = socket.getdefaulttimeout(), logging.root.manager.disable
     socket.setdefaulttimeout(TIMEOUT_S)
+    logging.disable(logging.CRITICAL)  # MONAI logs to stdout, and says again what is raised here
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that an archive has no digest: its files are recorded and checked instead
+            yield
     except MedimgError:
         raise
     except Exception as error:
@@ -91,3 +96,4 @@ def _as_download_error(name: str, where: str) -> Iterator[None]:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
+        logging.disable(disabled)

@@ -14,6 +14,7 @@ from medimg.cli.options import trust_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
+    from medimg.pipeline import Pipeline
     from medimg.train.config import TrainConfig
     from medimg.train.task import Task
 
@@ -86,7 +87,7 @@ def command(
         checked = None if fold is None else _checked_fold(fold)
         say(f"bundle in {train_shape(pipeline, config_path, data, output, checked)}")
         return
-    config = read_config(config_path or pipeline.folder / "train.yaml")
+    config = read_config(config_path or _training_file(pipeline))
     if fold is not None:
         config = config.with_task(fold=_checked_fold(fold))
     if start is None and config.start == "bundle":
@@ -100,6 +101,20 @@ def command(
         if group.leads:
             bundle = pack(pipeline, config, state, output, start)
             say(f"best score {state.best:.4f}; bundle in {bundle}")
+
+
+def _training_file(pipeline: Pipeline) -> Path:
+    """The train.yaml beside a pipeline. It names code, so one that is not medimg's own must be named or trusted."""
+    from medimg.errors import UntrustedBundleError
+    from medimg.pipeline import find_pipelines
+
+    path = pipeline.folder / "train.yaml"
+    if pipeline.trusted or not path.exists() or any(known.folder == pipeline.folder for known in find_pipelines()):
+        return path
+    raise UntrustedBundleError(
+        f"{path} is not medimg's own, and names the code that trains; name it with --config, or use --trust, "
+        "if you trust who wrote it"
+    )
 
 
 def _checked_fold(fold: str) -> str:

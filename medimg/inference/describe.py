@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
-from monai.inferers import SimpleInferer, SlidingWindowInferer
+from monai.inferers import SimpleInferer, SlidingWindowInferer, SlidingWindowInfererAdapt
 from monai.transforms import Compose, MapTransform
 
 from medimg import files
@@ -19,6 +19,9 @@ from medimg.bundles.recipe import Recipe
 from medimg.errors import PipelineError
 from medimg.inference.describe_decision import decision
 from medimg.inference.model import DetectionModel, SegmentationModel, Windows
+
+INFERERS = (SlidingWindowInferer, SlidingWindowInfererAdapt, SimpleInferer)
+"""Those whose answer medimg gives."""
 
 WHOLE = Windows(size=(-1, -1, -1), overlap=(0.0, 0.0, 0.0))
 """One window as large as the image."""
@@ -52,7 +55,7 @@ def windows_of(inferer: SlidingWindowInferer) -> Windows:
 def _segmentation(bundle: Bundle, recipe: Recipe) -> SegmentationModel:
     preprocess = bundle.preprocessing
     inferer = bundle.content("inferer")
-    if not isinstance(inferer, (SlidingWindowInferer, SimpleInferer)):
+    if type(inferer) not in INFERERS:  # a subclass does something else: slices, for instance
         raise PipelineError(f"{bundle.where}: inferer {type(inferer).__name__} is neither sliding windows nor simple")
     return SegmentationModel(
         name=recipe.name,

@@ -70,7 +70,6 @@ def attacks(mark):
     """Changes to a configuration that execute something when MONAI parses it."""
     return {
         "an expression in the network": {"network_def": f"${command(mark)}"},
-        "an expression in an import": {"imports": [f"${command(mark)}"]},
         "an expression that a transform refers to": {
             "spy": f"${command(mark)}",
             "preprocessing": zoo.compose(zoo.component("EnsureTyped", keys="image", dtype="@spy")),
@@ -148,12 +147,19 @@ def test_the_message_and_info_say_what_would_be_executed(tmp_path, mark):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("target", ["scripts.net.build", "evil.build"])
-def test_scripts_of_a_bundle_are_imported_only_when_trusted(tmp_path, mark, target):
+@pytest.mark.parametrize(
+    ("module", "changes"),
+    [
+        ("scripts", {"network_def": {"_target_": "scripts.net.build"}}),
+        ("evil", {"network_def": {"_target_": "evil.build"}}),
+        ("evil", {"imports": ["$import evil"]}),
+        ("evil", {"imports": ["$from evil import build"]}),
+    ],
+)
+def test_scripts_of_a_bundle_are_imported_only_when_trusted(tmp_path, mark, module, changes):
     code = f"import os\nos.system('touch {mark}')\nimport torch\n\ndef build():\n    return torch.nn.Conv3d(1, 3, 1)\n"
-    module = target.split(".")[0]
     files = {"scripts/__init__.py": "", "scripts/net.py": code} if module == "scripts" else {"evil.py": code}
-    folder = hostile(tmp_path, {"network_def": {"_target_": target}}, files)
+    folder = hostile(tmp_path, changes, files)
     with pytest.raises(UntrustedBundleError):
         load_bundle(folder)
     assert not mark.exists()
