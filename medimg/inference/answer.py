@@ -5,7 +5,9 @@ Every step is MONAI's own here: this is what any faster way is held against.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -35,12 +37,13 @@ def segment_labels(
 
     Raises PipelineError when the network does not give what its recipe says.
     """
-    image, turned = _input(model, volumes)
-    step = _Step(model.network, device, progress)
-    logits = _inferer(model.windows)(image.as_tensor()[None].to(device.device), step)
-    if not isinstance(logits, torch.Tensor):
-        raise PipelineError(f"{model.name}: the network gives {type(logits).__name__}, not one map of its classes")
-    labels = _labels(model, image, logits[0].float())
+    with _others_warnings_ignored():
+        image, turned = _input(model, volumes)
+        step = _Step(model.network, device, progress)
+        logits = _inferer(model.windows)(image.as_tensor()[None].to(device.device), step)
+        if not isinstance(logits, torch.Tensor):
+            raise PipelineError(f"{model.name}: the network gives {type(logits).__name__}, not one map of its classes")
+        labels = _labels(model, image, logits[0].float())
     if labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= MAX_LABEL:
         raise PipelineError(f"{model.name}: labels from {labels.min():g} to {labels.max():g} fit no 8-bit label map")
     array = labels.cpu().numpy().astype(np.uint8)
@@ -51,6 +54,22 @@ def segment_labels(
 @torch.inference_mode()
 def find_boxes(model: DetectionModel, volume: Volume, device: Device, progress: Progress = silent) -> Boxes:
     """The model's detections in the volume, most probable first."""
+    with _others_warnings_ignored():
+        image, found = _detected(model, volume, device, progress)
+    scores, labels = found["labels_scores"], found["labels"]
+    order = torch.argsort(scores, descending=True, stable=True)
+    return Boxes(
+        voxels=found["boxes"][order].float().cpu().numpy(),
+        scores=scores[order].float().cpu().numpy(),
+        labels=labels[order].cpu().numpy(),
+        affine_ras=np.asarray(image.affine, dtype=np.float64),
+    )
+
+
+def _detected(
+    model: DetectionModel, volume: Volume, device: Device, progress: Progress
+) -> tuple[MetaTensor, dict[str, torch.Tensor]]:
+    """The network's input, and MONAI's detector's own answer to it."""
     image, _ = _input(model, [volume])
     network = _Step(model.network, device, progress)
     detector = RetinaNetDetector(
@@ -61,14 +80,15 @@ def find_boxes(model: DetectionModel, volume: Volume, device: Device, progress: 
     detector.eval()
     plain = image.as_tensor().to(device.device)
     (found,) = detector([plain], use_inferer=plain[0].numel() >= model.whole_below)
-    scores = found[detector.pred_score_key]
-    order = torch.argsort(scores, descending=True, stable=True)
-    return Boxes(
-        voxels=found[detector.target_box_key][order].float().cpu().numpy(),
-        scores=scores[order].float().cpu().numpy(),
-        labels=found[detector.target_label_key][order].cpu().numpy(),
-        affine_ras=np.asarray(image.affine, dtype=np.float64),
-    )
+    return image, found
+
+
+@contextmanager
+def _others_warnings_ignored() -> Iterator[None]:
+    """MONAI's and numpy's, of code that is not ours: a transform without an inverse, arguments of the bundle's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _input(model: SegmentationModel | DetectionModel, volumes: Sequence[Volume]) -> tuple[MetaTensor, Volume]:
