@@ -46,6 +46,8 @@ def segment_labels(
         labels = _labels(model, image, logits[0].float())
     if labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= MAX_LABEL:
         raise PipelineError(f"{model.name}: labels from {labels.min():g} to {labels.max():g} fit no 8-bit label map")
+    if not torch.equal(labels, labels.round()):
+        raise PipelineError(f"{model.name}: the postprocessing gives fractions, not labels; write a recipe")
     array = labels.cpu().numpy().astype(np.uint8)
     source = volumes[0]
     return labels_on_grid(array, turned.affine_ras, source.shape, source.affine_ras)

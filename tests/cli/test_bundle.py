@@ -151,6 +151,10 @@ def test_a_bundle_that_cannot_be_is_one_line(tmp_path, monkeypatch, arguments, w
             {"postprocessing": zoo.compose(zoo.component("AsDiscreted", keys="pred", threshold=0.5))},
             "which label each becomes",
         ),
+        (
+            {"postprocessing": zoo.compose(zoo.component("Lambdad", keys="pred", func="$lambda x: x[:1].sigmoid()"))},
+            "fractions, not labels",
+        ),
         ({"inferer": zoo.component("monai.inferers.SliceInferer", roi_size=[8, 8])}, "inferer"),
     ],
 )
