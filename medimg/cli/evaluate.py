@@ -105,8 +105,8 @@ def command(
     Classification: of scans or nodules. With --pipeline and --data the cases of a datalist are predicted first.
     docs/evaluate.md says which files each task reads and what each figure means. For research use only.
     """
-    from medimg.cli.console import progress_bars
     from medimg.bundles.as_pipeline import named_pipeline
+    from medimg.cli.console import progress_bars
     from medimg.errors import ExitCode
     from medimg.evaluate.regions import parse_regions
     from medimg.evaluate.run import Job, Rules, Truth, run_job
