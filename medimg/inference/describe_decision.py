@@ -20,6 +20,9 @@ RESAMPLING = frozenset({"Spacingd", "Resized", "SpatialResampled", "ResampleToMa
 WITHOUT_EFFECT = frozenset({"EnsureTyped", "ToTensord", "ToDeviced", "DeleteItemsd", "SelectItemsd", "CastToTyped"})
 """On the values of a label map."""
 
+KEEPING_LABELS = frozenset({"KeepLargestConnectedComponentd", "FillHolesd", "RemoveSmallObjectsd", "LabelFilterd"})
+"""Transforms after an argmax that may take voxels away from a label, but give none another meaning."""
+
 INVERT = "Invert"
 """What the names of MONAI's inverting transforms begin with."""
 
@@ -39,11 +42,12 @@ def decision(bundle: Bundle, recipe: Recipe) -> Decision:
     deciding = [e for e in chain[:before] if type(e).__name__ not in WITHOUT_EFFECT and not isinstance(e, Activationsd)]
     back = interpolated and not deciding
     labels = dict(recipe.labels)
+    numbered = labels or {value: name for value, name in enumerate(recipe.channels) if value}
     if recipe.paint:
         painted = tuple((recipe.channels.index(channel), value) for channel, value in recipe.paint.items())
         return Decision(PAINT, labels, _threshold(bundle, recipe, discrete), painted, scores_go_back=back)
     if plain and any(discrete[0].argmax):
-        return Decision(ARGMAX, labels, scores_go_back=back)
+        return Decision(ARGMAX, numbered, scores_go_back=back)
     if plain and len(recipe.channels) == 1:
         named = labels or {1: recipe.channels[0]}
         return Decision(PAINT, named, _threshold(bundle, recipe, discrete), ((0, 1),), scores_go_back=back)
@@ -52,6 +56,9 @@ def decision(bundle: Bundle, recipe: Recipe) -> Decision:
             f"{bundle.where}: {len(recipe.channels)} outputs are each compared with a threshold and may overlap; "
             "say in a recipe which label each becomes (channels, labels, paint; docs/bundles.md)"
         )
+    others = {type(entry).__name__ for entry in steps if not isinstance(entry, (Activationsd, AsDiscreted))}
+    if discrete and any(discrete[0].argmax) and others <= KEEPING_LABELS:
+        labels = numbered
     steps_before, steps_after = _applied(chain[:before]), _applied(chain[before:])
     return Decision(OWN, labels, before=steps_before, after=steps_after, scores_go_back=interpolated)
 

@@ -177,7 +177,19 @@ def test_a_bundle_in_which_only_the_largest_part_of_an_organ_counts_keeps_its_ow
     volumes.write_nifti(tmp_path / "ct.nii.gz", chest((16, 16, 10)), CT)
     result = medimg("infer", "--bundle", bundle, "--trust", "--volume", tmp_path / "ct.nii.gz", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
-    assert (tmp_path / "out" / "segmentation.nii.gz").is_file()
+    assert report_of(tmp_path / "out")["segmentation"]["labels"] == {"1": "organ 1", "2": "organ 2"}
+
+
+def test_labels_that_a_bundle_computes_in_its_own_way_are_not_given_the_names_of_channels(tmp_path):
+    config = zoo.organs_config((16, 16, 16), 3, 8)
+    config["postprocessing"] = zoo.compose(
+        zoo.component("Lambdad", keys="pred", func="$lambda x: torch.where(x[:1] > x[1:2], 7, 0)")
+    )
+    bundle = zoo.write(tmp_path / "b", config, zoo.organs_metadata(3), zoo.seg_res_net(config))
+    volumes.write_nifti(tmp_path / "ct.nii.gz", chest((16, 16, 10)), CT)
+    result = medimg("infer", "--bundle", bundle, "--trust", "--volume", tmp_path / "ct.nii.gz", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert report_of(tmp_path / "out")["segmentation"]["labels"] == {"7": "label 7"}
 
 
 def test_the_bundle_commands_without_network_end_in_one_line(tmp_path):
