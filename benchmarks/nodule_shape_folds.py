@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from nodule_detection import WHOLE_CT, Scored
+from nodule_cases import WHOLE_CT
+from nodule_tables import Scored
 from scipy.special import expit
 
 from medimg import geometry
@@ -23,8 +24,8 @@ from medimg.pipeline import load_pipeline
 from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
 from medimg.stages.select import select
-from medimg.train.folds import patients_of_fold
 from medimg.train.nodule_data import load_crops, luna16_marks
+from medimg.train.nodule_split import patients_of_fold
 from medimg.train.shape import (
     NODULE,
     OTHER,

@@ -21,9 +21,7 @@ from pathlib import Path
 
 import peers
 import phantom
-from timing import Timing, alternate, clocked, into_folder, machine, run_process
-
-MIB = 1 << 20
+from timing import MIB, Timing, alternate, clocked, into_folder, machine, run_process
 
 READ_SCRIPT = """
 import os, sys, time

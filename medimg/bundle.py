@@ -11,7 +11,7 @@ import pickle
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +36,11 @@ BUILD_ERRORS = (KeyError, ValueError, RuntimeError, ImportError, TypeError, Attr
 NESTED_WEIGHTS = "model"
 """The key of a checkpoint that holds more than the network's state (ignite's CheckpointLoader)."""
 
+MEMBER, MIRRORED = "member_def", "member_axes"
+"""In the inference.json of an ensemble: one of its networks, and the axes of the image each of them sees flipped."""
+
+Choice = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -59,10 +64,16 @@ class Bundle:
 
     def network(self) -> torch.nn.Module:
         """`network_def` with fresh weights."""
-        network = self.content("network_def")
-        if not isinstance(network, torch.nn.Module):
-            raise PipelineError(f"{self.where}: network_def is not a torch module")
-        return network
+        return self._network("network_def")
+
+    @property
+    def members(self) -> int:
+        """How many networks `network_def` averages; 1 unless `medimg ensemble` packed it."""
+        return len(self.parser.get(MIRRORED, ())) or 1
+
+    def member(self) -> torch.nn.Module:
+        """One network of an ensemble, else `network_def`, with fresh weights: what training begins with."""
+        return self._network("network_def" if self.parser.get(MEMBER) is None else MEMBER)
 
     def trained_network(self) -> torch.nn.Module:
         """`network_def` with the bundle's weights, in eval mode. Raises PipelineError when they do not fit."""
@@ -97,6 +108,12 @@ class Bundle:
     def metadata(self) -> dict[str, Any]:
         """`configs/metadata.json`."""
         return read_mapping(inside(self.folder, METADATA))
+
+    def _network(self, key: str) -> torch.nn.Module:
+        network = self.content(key)
+        if not isinstance(network, torch.nn.Module):
+            raise PipelineError(f"{self.where}: {key} is not a torch module")
+        return network
 
     @property
     def where(self) -> Path:
@@ -134,11 +151,14 @@ def load_bundle(folder: Path, *, trusted: bool = False, recipe: Recipe | None = 
     return Bundle(folder, changed, parser, found.scripts, weights, found.digest)
 
 
-def load_weights(network: torch.nn.Module, path: Path) -> None:
-    """Put the state dict at `path` into `network`. Raises PipelineError when there is none or it does not fit."""
+def load_weights(network: torch.nn.Module, path: Path, chosen: Choice = lambda state: state) -> None:
+    """Put the state dict at `path`, or what `chosen` takes of it, into `network`.
+
+    Raises PipelineError when there is none or it does not fit.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state.get(NESTED_WEIGHTS, state))
+        network.load_state_dict(chosen(state.get(NESTED_WEIGHTS, state)))
     except FileNotFoundError as error:
         raise PipelineError(
             f"no weights at {path}; train them with medimg train, or download the bundle again"

@@ -81,6 +81,9 @@ class Reason(str, Enum):
     CRASHED = "crashed"
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
+    # two scans of one patient
+    DIFFERENT_PATIENTS = "different_patients"
+    NOT_REGISTERED = "not_registered"
     # a prediction and its truth
     MISSING_PREDICTION = "missing_prediction"
     NOT_A_LABEL_MAP = "not_a_label_map"

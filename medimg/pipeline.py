@@ -54,11 +54,12 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "min_confidence": dict,
         "never_empty": list,
     },
-    "measure": {"label": str, "groups": dict, "min_volume_mm3": NUMBER},
+    "measure": {"label": str, "groups": dict, "min_volume_mm3": NUMBER, "advice": str},
     "report": {"formats": list},
 }
 """Stage -> option -> type; those of infer depend on the task as well. docs/pipelines.md says what each means."""
 
+INFERENCE_CONFIG = Path("configs") / "inference.json"
 WEIGHTS = Path("models") / "model.pt"
 SHAPE = Path("configs") / "shape.json"
 """In a bundle: the network's weights, and the coefficients of the classical detector."""

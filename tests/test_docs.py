@@ -22,6 +22,8 @@ PAGES += [
     "docs/evaluate.md",
     "docs/datalist.md",
     "docs/bundles.md",
+    "docs/advice.md",
+    "docs/compare.md",
 ]
 
 

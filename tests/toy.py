@@ -118,6 +118,7 @@ class BrightnessTask:
 
     def __init__(self, data: str, seed: int, seconds: float = 0.0) -> None:
         self.data, self.seed, self.seconds, self.refreshed = data, seed, seconds, 0
+        self.cases = {"training": ["one", "two"], "validation": ["three"]}
 
     def batch(self, step):
         time.sleep(self.seconds)

@@ -12,7 +12,8 @@ from typing import Any
 
 from medimg.errors import PipelineError
 
-ALWAYS = ("imports", "network_def", "preprocessing")
+ALWAYS = ("imports", "network_def", "preprocessing", "member_def", "member_axes")
+"""The last two are an ensemble's (`medimg ensemble`); what a bundle does not have is not needed."""
 SEGMENTATION = ("inferer", "postprocessing")
 DETECTION = ("detector", "detector_ops")
 """A detection bundle's own inferer and postprocessing are scripts; medimg does their few steps itself."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,11 @@ SAME_FRACTION = 0.5
 
 MAX_BLOBS = 600
 """The strongest of a scan: what is looked at where no detector points at a place."""
+
+NEIGHBOURS = tuple(
+    np.array(offset) for offset in sorted(product((-1, 0, 1), repeat=3), key=np.linalg.norm) if any(offset)
+)
+"""The 26 of a voxel, nearest first."""
 
 Points = NDArray[np.float64]
 
@@ -77,18 +82,26 @@ def _maxima(
 ) -> Blobs:
     """Local maxima of one difference of Gaussians."""
     response = finer - coarser
-    highest = ndimage.maximum_filter(response, 3, mode="nearest")
-    peaks = (response >= highest) & (response > MIN_RESPONSE_HU) & lung[::step, ::step, ::step]
-    cells = np.argwhere(peaks)
+    cells = _highest(response, np.argwhere((response > MIN_RESPONSE_HU) & lung[::step, ::step, ::step]))
     # the pair answers most to a ball between its two widths
     diameter = 2 * np.sqrt(3) * sigma * 2**0.25
     eigenvalues = np.asarray(np.linalg.eigvalsh(_hessians(finer, cells)) * (sigma / step) ** 2, dtype=np.float64)
     return Blobs(
         np.asarray(cells, dtype=np.float64) * step,
         np.full(len(cells), diameter),
-        response[peaks].astype(np.float64),
+        response[tuple(cells.T)].astype(np.float64),
         eigenvalues,
     )
+
+
+def _highest(response: NDArray[np.float32], cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the cells (N, 3) that are as high as their 26 neighbours."""
+    last = np.array(response.shape) - 1
+    # each neighbour leaves fewer cells to ask: a fifth of the time of a maximum over the whole image
+    for offset in NEIGHBOURS:
+        beside = np.clip(cells + offset, 0, last)
+        cells = cells[response[tuple(cells.T)] >= response[tuple(beside.T)]]
+    return cells
 
 
 def _hessians(image: NDArray[np.float32], cells: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -14,9 +14,8 @@ from medimg.classical.blobs import MAX_BLOBS, blobs
 from medimg.classical.classifier import ShapeClassifier
 from medimg.classical.region import searched
 from medimg.classical.shape import FEATURES, describe
-from medimg.inference.roi import NO_LUNG
+from medimg.inference.roi import NO_LUNG, Chest
 from medimg.results import Finding
-from medimg.study import Volume
 
 MAX_FINDINGS = 100
 """LUNA16 reads at most 100 marks a scan (shared/reference/conventions.md)."""
@@ -59,9 +58,9 @@ class Opinion:
         )
 
 
-def opinion(volume: Volume, classifier: ShapeClassifier, near: Sequence[Finding] | None = None) -> Opinion:
+def opinion(chest: Chest, classifier: ShapeClassifier, near: Sequence[Finding] | None = None) -> Opinion:
     """Look at every blob in the lungs of a chest CT in HU (or an excerpt of one), or at those `near` findings only."""
-    region = searched(volume)
+    region = searched(chest)
     found = blobs(region.hu, region.lung)
     centres = geometry.ras_to_lps(geometry.to_world(region.affine_ras, found.voxels))
     looked_at = np.arange(min(len(found), MAX_BLOBS)) if near is None else np.flatnonzero(_close_to(centres, near))
@@ -71,22 +70,24 @@ def opinion(volume: Volume, classifier: ShapeClassifier, near: Sequence[Finding]
     return Opinion(np.asarray(centres), diameter, classifier.logit(features), features, region.whole)
 
 
-def find(volume: Volume, classifier: ShapeClassifier, label: str) -> tuple[list[Finding], list[str]]:
+def find(chest: Chest, classifier: ShapeClassifier, label: str) -> tuple[list[Finding], list[str]]:
     """At most MAX_FINDINGS, strongest first, and warnings."""
-    every = opinion(volume, classifier)
+    every = opinion(chest, classifier)
     kept = every.select(apart(every)[:MAX_FINDINGS])
     findings = [_finding(kept, index, label) for index in range(len(kept.logit))]
     return findings, [] if every.whole else [NO_LUNG]
 
 
-def confirmed(findings: Sequence[Finding], volume: Volume, classifier: ShapeClassifier, weight: float) -> list[Finding]:
+def confirmed(findings: Sequence[Finding], chest: Chest, classifier: ShapeClassifier, weight: float) -> list[Finding]:
     """The findings with the probability of both: (1 - weight) of their own logit plus `weight` of their shape's.
 
-    The shape is that of the likeliest blob in or near the finding. Strongest first.
+    Strongest first.
     """
-    if not findings:
-        return []
-    every = opinion(volume, classifier, findings)
+    return judged(findings, opinion(chest, classifier, findings), weight) if findings else []
+
+
+def judged(findings: Sequence[Finding], every: Opinion, weight: float) -> list[Finding]:
+    """The findings weighed with an opinion of the blobs near them: that of the likeliest in or near each counts."""
     results = []
     for finding in findings:
         assert finding.probability is not None

@@ -10,8 +10,7 @@ from scipy import ndimage
 
 from medimg import geometry
 from medimg.inference.isotropic import isotropic
-from medimg.inference.roi import AIR_BELOW_HU, DILATION_MM, lungs
-from medimg.study import Volume
+from medimg.inference.roi import AIR_BELOW_HU, DILATION_MM, Chest
 
 LUNG_HU = -850.0
 """Parenchyma at full inspiration; what lies outside the lungs gets it, so that a nodule at the pleura is a blob."""
@@ -36,10 +35,9 @@ class Region:
     whole: bool
 
 
-def searched(volume: Volume) -> Region:
+def searched(chest: Chest) -> Region:
     """The region of a chest CT in HU or of an excerpt of one."""
-    volume = volume.canonical()
-    found = lungs(volume)
+    volume, found = chest.volume, chest.lungs
     grid = isotropic(volume if found is None else volume.crop(found.start, found.stop))
     lung = _own_lung(grid.array) if found is None else _without_rim(found.on_grid(grid))
     hu = np.clip(grid.array, *DENSITY_HU).astype(np.float32)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from medimg.classical.blobs import Blobs
 from medimg.classical.region import LUNG_HU, Region
@@ -166,8 +167,11 @@ def _elongation(length: Values) -> Values:
 
 def _surface_distance(region: Region, found: Blobs) -> Values:
     """How deep the centres lie in the lung, mm."""
-    # a second grid of 2 mm: exact to a millimetre, an eighth of the time
-    depth = ndimage.distance_transform_edt(np.pad(region.lung[::2, ::2, ::2], 1, mode="edge")) * 2.0
-    cells = np.rint(found.voxels / 2).astype(int) + 1
-    cells = np.minimum(cells, np.array(depth.shape) - 1)
-    return np.asarray(np.minimum(depth[tuple(cells.T)], MAX_SURFACE_MM))
+    # a second grid of 2 mm: exact to a millimetre; asked at the blobs alone, not for every voxel
+    lung = np.pad(region.lung[::2, ::2, ::2], 1, mode="edge")
+    cells = np.minimum(np.rint(found.voxels / 2).astype(int) + 1, np.array(lung.shape) - 1)
+    outside = np.argwhere(~lung & ndimage.binary_dilation(lung, np.ones((3, 3, 3))))
+    if not len(outside):
+        return np.full(len(found), MAX_SURFACE_MM)
+    depth, _ = cKDTree(outside).query(cells)
+    return np.where(lung[tuple(cells.T)], np.minimum(2.0 * depth, MAX_SURFACE_MM), 0.0)

@@ -21,6 +21,7 @@ PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "pydicom", "imagecode
 OPTIONAL = {
     "ignite": "pytorch-ignite: python -m monai.bundle run on the shipped bundles",
     "highdicom": "highdicom: DICOM SEG and SR",
+    "fhir": "fhir.resources: --patient with a FHIR R4 bundle",
     "pynetdicom": "pynetdicom: DIMSE with a PACS",
     "dicomweb_client": "dicomweb-client: DICOMweb",
     "openvino": "openvino: another engine for the CPU, medimg bundle export",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from medimg.cli.console import print_table
-from medimg.cli.options import engine_options, output_option, pipeline_option, trust_option
+from medimg.cli.options import engine_options, output_option, trust_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
-    from medimg.evaluate.evaluation import Metric
+    from medimg.evaluate.evaluation import Failure, Metric
     from medimg.evaluate.run import Job, Outcome, Rules, Truth
     from medimg.pipeline import Pipeline
     from medimg.progress import Progress
@@ -28,6 +29,7 @@ Examples:
   medimg evaluate --task segmentation --truth labels/ --predictions reports/ -o scores
   medimg evaluate --task classification --truth truth.csv --predictions scores.csv --compare older.csv -o scores
   medimg evaluate --pipeline brain_tumour --data datalist.json --fold 0 -o scores
+  medimg evaluate --pipeline RUN-0 --pipeline RUN-1 --pipeline RUN-2 --data datalist.json -o scores
 
 Exit codes: 0 every case was scored, 1 failed, 2 the command line is wrong, 3 some cases could not be scored
 (metrics.json says which, and why).
@@ -44,14 +46,23 @@ Exit codes: 0 every case was scored, 1 failed, 2 the command line is wrong, 3 so
 @click.option(
     "--predictions", type=ExistingPath, help="Marks or probabilities as CSV, label maps, or a folder of reports."
 )
-@pipeline_option
+@click.option(
+    "--pipeline",
+    "pipeline_names",
+    multiple=True,
+    help="Pipeline: a name or a path. Several runs of medimg train --fold: each case by the one that has not seen it.",
+)
 @trust_option
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Datalist whose cases --pipeline predicts first; it is the truth as well.",
 )
-@click.option("--fold", type=click.IntRange(min=0), help="Only the cases of this fold of the datalist.")
+@click.option(
+    "--fold",
+    metavar="K[/N]",
+    help="Only the cases of fold K of the datalist, or of the fold K/N a run was trained for.",
+)
 @click.option("--compare", "other", type=ExistingPath, help="Predictions of the same cases to compare with.")
 @click.option(
     "--regions",
@@ -84,10 +95,10 @@ def command(
     task: str | None,
     truth: Path | None,
     predictions: Path | None,
-    pipeline_name: str | None,
+    pipeline_names: tuple[str, ...],
     trust: bool,
     data: Path | None,
-    fold: int | None,
+    fold: str | None,
     other: Path | None,
     regions: str,
     tolerance_mm: float,
@@ -111,15 +122,17 @@ def command(
     from medimg.evaluate.regions import parse_regions
     from medimg.evaluate.run import Job, Rules, Truth, run_job
 
-    _check_combination(task, truth, predictions, pipeline_name, data)
+    _check_combination(task, truth, predictions, pipeline_names, data)
+    number, drawn = _fold(fold, pipeline_names)
     rules = Rules(parse_regions(regions), tolerance_mm, *(() if threshold is None else (threshold,)))
     with progress_bars() as progress:
         if truth and predictions and task:
-            job = Job(task, Truth.at(truth, fold), predictions, rules)
+            job = Job(task, Truth.at(truth, number), predictions, rules)
         else:
+            known = Truth.at(data or Path(), number)
             engine = (device, precision, threads)
-            pipeline = named_pipeline(str(pipeline_name), trusted=trust)
-            job = _predict(task, pipeline, Truth.at(data or Path(), fold), rules, output, progress, engine)
+            pipelines = [named_pipeline(name, trusted=trust) for name in pipeline_names]
+            job = _predict(task, pipelines, known, drawn, rules, output, progress, engine)
         outcome = run_job(replace(job, other=other, replicates=replicates, seed=seed), output, progress)
     _show(outcome)
     if outcome.evaluation.failed:
@@ -127,10 +140,10 @@ def command(
 
 
 def _check_combination(
-    task: str | None, truth: Path | None, predictions: Path | None, pipeline: str | None, data: Path | None
+    task: str | None, truth: Path | None, predictions: Path | None, pipelines: tuple[str, ...], data: Path | None
 ) -> None:
     """Either a truth and predictions with their task, or a pipeline and a datalist."""
-    if (pipeline is None) != (data is None):
+    if bool(pipelines) != (data is not None):
         raise click.UsageError("--pipeline and --data belong together: a pipeline, and the datalist it predicts")
     if data is not None:
         if truth or predictions:
@@ -143,36 +156,63 @@ def _check_combination(
         raise click.UsageError("give --task, --truth and --predictions, or --pipeline and --data")
 
 
+def _fold(text: str | None, pipelines: tuple[str, ...]) -> tuple[int | None, str | None]:
+    """The number of a datalist's fold, or "K/N" of a run's."""
+    if text is None:
+        return None, None
+    if text.isdigit():
+        return int(text), None
+    from medimg.datalist.folds import parse_fold
+
+    parse_fold(text)
+    if len(pipelines) != 1:
+        raise click.UsageError(f"--fold {text} is that of one --pipeline, a run of medimg train --fold {text}")
+    return None, text
+
+
 def _predict(
     task: str | None,
-    pipeline: Pipeline,
+    pipelines: Sequence[Pipeline],
     truth: Truth,
+    fold: str | None,
     rules: Rules,
     output: Path,
     progress: Progress,
     engine: tuple[str, str, int],
 ) -> Job:
-    """Predict the cases of the datalist into OUTPUT/predictions."""
+    """Predict the cases of the datalist into OUTPUT/predictions, each by the run that has not seen it."""
     from medimg import files
     from medimg.evaluate.run import Job
     from medimg.stages.infer import Engine
     from medimg.stages.predict import predict_cases
+    from medimg.stages.unseen import shares
 
+    if len({pipeline.task for pipeline in pipelines}) > 1:
+        raise click.UsageError("the --pipelines are of different tasks")
+    given, notes = shares(truth.cases or (), pipelines, fold)
     files.output_folder(output)
     folder = output / "predictions"
-    failed = predict_cases(truth.cases or (), folder, pipeline, engine=Engine(*engine), progress=progress)
-    notes: tuple[str, ...] = ()
-    if pipeline.task == "detection":
-        floor = pipeline.options("infer").get("threshold")
-        notes = (f"the pipeline reports no finding below probability {floor}: the curves end there",)
-    return Job(task or pipeline.task, truth, folder, rules, failed=failed, pipeline=pipeline.identity, notes=notes)
+    failed: tuple[Failure, ...] = ()
+    for pipeline, cases in given:
+        failed += predict_cases(cases, folder, pipeline, engine=Engine(*engine), progress=progress)
+    if pipelines[0].task == "detection":
+        floor = max(pipeline.options("infer").get("threshold", 0.0) for pipeline in pipelines)
+        notes += (f"the pipeline reports no finding below probability {floor}: the curves end there",)
+    scored = replace(truth, cases=tuple(case for _, cases in given for case in cases))
+    identities = tuple(pipeline.identity for pipeline, _ in given)
+    return Job(task or pipelines[0].task, scored, folder, rules, failed=failed, pipelines=identities, notes=notes)
 
 
 def _show(outcome: Outcome) -> None:
     """Every figure, what was counted, what is to be said, and where it is."""
     evaluation, comparison = outcome.evaluation, outcome.comparison
+    columns: tuple[str, ...] = ("metric", "value", "ci95_low", "ci95_high")
     rows = [(name, *_cells(metric)) for name, metric in evaluation.metrics.items()]
-    print_table(("metric", "value", "ci95_low", "ci95_high"), rows)
+    if any(metric.sd is not None for metric in evaluation.metrics.values()):
+        columns += ("sd",)
+        spreads = ("" if metric.sd is None else _text(metric.sd) for metric in evaluation.metrics.values())
+        rows = [(*row, spread) for row, spread in zip(rows, spreads, strict=True)]
+    print_table(columns, rows)
     say(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in evaluation.counts.items()))
     if comparison is not None:
         table = comparison.table()

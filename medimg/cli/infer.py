@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,9 @@ from medimg.cli.options import (
     chosen_pipeline,
     engine_options,
     output_option,
+    patient_option,
     pipeline_option,
+    radiomics_option,
     read_options,
     recipe_option,
     series_uid_option,
@@ -48,7 +50,9 @@ Examples:
 @recipe_option
 @trust_option
 @series_uid_option
+@patient_option
 @output_option
+@radiomics_option
 @engine_options
 @read_options
 def command(
@@ -58,7 +62,9 @@ def command(
     recipe_path: Path | None,
     trust: bool,
     series_uids: tuple[str, ...],
+    patient: Path | None,
     output: Path,
+    radiomics: bool,
     device: str,
     precision: str,
     threads: int,
@@ -76,6 +82,7 @@ def command(
     from medimg.dicom.options import ReadOptions
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
+    from medimg.stages.wishes import Wishes
 
     pipeline = chosen_pipeline(pipeline_name, bundle_name, recipe_path, trust)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
@@ -88,6 +95,7 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
+            wishes=Wishes(patient, radiomics),
         )
     say_result(case, output)
 
@@ -115,5 +123,14 @@ def say_result(case: Case, output: Path) -> None:
         volume = "" if finding.volume_mm3 is None else f"  {finding.volume_mm3 / 1000:.2f} ml"
         score = "" if finding.probability is None else f"  probability {finding.probability:.2f}"
         say(f"  {finding.id}  {finding.label}{size}{volume}{score}  at LPS ({x:.1f}, {y:.1f}, {z:.1f}) mm")
+    say_advice(report.advice)
     say(f"results: {output}")
     say(NOT_A_MEDICAL_DEVICE)
+
+
+def say_advice(advice: list[dict[str, Any]]) -> None:
+    """Print what the rules say of the scan as a whole; report.json has the rest."""
+    for entry in advice:
+        if entry["finding_id"] is None:
+            lacks = f"; missing: {', '.join(entry['missing'])}" if entry["missing"] else ""
+            say(f"advice: {entry['rule']} category {entry['category']}{lacks}")

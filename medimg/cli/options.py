@@ -43,6 +43,14 @@ series_uid_option = click.option(
 )
 
 
+patient_option = click.option(
+    "--patient",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What is known of the patient, for the advice on nodules: context.json or a FHIR R4 bundle (docs/advice.md).",
+)
+
+
 def choice_options(command: Command) -> Command:
     """--series-uid, --modality and --description."""
     for option in (
@@ -98,6 +106,13 @@ def read_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+radiomics_option = click.option(
+    "--radiomics",
+    is_flag=True,
+    help="Also write radiomics.json and .csv: IBSI features of every outlined finding (needs medimg[radiomics]).",
+)
 
 
 def chosen_pipeline(

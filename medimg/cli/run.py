@@ -10,6 +10,7 @@ from medimg.cli.options import (
     VolumeArgument,
     engine_options,
     output_option,
+    patient_option,
     read_options,
     series_uid_option,
     trust_option,
@@ -27,6 +28,7 @@ Examples:
 @click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
 @series_uid_option
 @trust_option
+@patient_option
 @output_option
 @engine_options
 @read_options
@@ -35,6 +37,7 @@ def command(
     volumes: tuple[tuple[str | None, Path], ...],
     series_uids: tuple[str, ...],
     trust: bool,
+    patient: Path | None,
     output: Path,
     device: str,
     precision: str,
@@ -54,6 +57,7 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
+    from medimg.stages.wishes import Wishes
 
     pipeline = load_pipeline(pipeline_name, trusted=trust)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
@@ -66,5 +70,6 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
+            wishes=Wishes(patient),
         )
     say_result(case, output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,23 +72,25 @@ def command(
     from medimg import files
     from medimg.inference.device import choose_device
     from medimg.pipeline import WEIGHTS, load_pipeline
+    from medimg.train.cases import check_fold
     from medimg.train.config import read_config
     from medimg.train.fit import fit
     from medimg.train.network import fresh_network
     from medimg.train.pack import pack
     from medimg.train.parallel import local_device, process_group
 
+    if fold is not None:
+        check_fold(data, fold)
     pipeline = load_pipeline(name, trusted=trust)
     if not pipeline.has_network:
         from medimg.train.shape import train_shape
 
         files.output_folder(output)
-        checked = None if fold is None else _checked_fold(fold)
-        say(f"bundle in {train_shape(pipeline, config_path, data, output, checked)}")
+        say(f"bundle in {train_shape(pipeline, config_path, data, output, fold)}")
         return
     config = read_config(config_path or _training_file(pipeline))
     if fold is not None:
-        config = config.with_task(fold=_checked_fold(fold))
+        config = config.with_task(fold=fold)
     if start is None and config.start == "bundle":
         start = pipeline.bundle / WEIGHTS
     files.output_folder(output)
@@ -117,24 +118,17 @@ def _training_file(pipeline: Pipeline) -> Path:
     )
 
 
-def _checked_fold(fold: str) -> str:
-    match = re.fullmatch(r"(\d+)/(\d+)", fold)
-    if match is None or not int(match[1]) < int(match[2]) or int(match[2]) < 2:
-        raise click.UsageError(f"--fold {fold}: write K/N with K from 0 to N - 1, such as 0/5")
-    return fold
-
-
 def _task(config: TrainConfig, data: Path) -> Task:
     from monai.bundle import ConfigParser
 
-    from medimg.errors import TrainingError
+    from medimg.errors import MedimgError, TrainingError
 
     options = {**config.task, "data": str(data), "seed": config.seed}
     try:
         task: Task = ConfigParser({"task": options}).get_parsed_content("task")
     except RuntimeError as error:
         # MONAI wraps what the task itself raised
-        if isinstance(error.__cause__, TrainingError):
+        if isinstance(error.__cause__, MedimgError):
             raise error.__cause__ from error
         if isinstance(error.__cause__, TypeError):
             raise TrainingError(

@@ -40,7 +40,8 @@ def build_datalist(root: Path, base: Path, folds: int = 0, seed: int = 0, layout
     if twice:
         raise UsageError(f"{root} holds case {twice[0]} twice; leave one of them")
     if folds:
-        drawn = assign_folds([entry["patient"] for entry in found.training], folds, seed)
+        names, patients = ([entry[key] for entry in found.training] for key in ("id", "patient"))
+        drawn = assign_folds(names, patients, folds, seed)
         for entry, fold in zip(found.training, drawn, strict=True):
             entry["fold"] = fold
     return Built(_document(root, found, folds, seed), found.kind, tuple(found.left_out))

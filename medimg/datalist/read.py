@@ -64,18 +64,7 @@ def read_datalist(path: Path, fold: int | None = None, sections: Sequence[str] =
 
     Raises UsageError when the file is no datalist, a case stands twice, or nothing is left (an empty fold).
     """
-    document = _document(path)
-    roles = _roles(path, document.get("modality", {}))
-    cases = [
-        _case(path, section, number, entry, roles)
-        for section in sections
-        for number, entry in enumerate(_entries(path, section, document.get(section, [])))
-    ]
-    seen: set[str] = set()
-    for case in cases:
-        if case.id in seen:
-            raise UsageError(f'{path}: case {case.id} stands there twice; give each its own "id"')
-        seen.add(case.id)
+    cases = cases_of(_document(path), path, path.parent, sections)
     if fold is not None:
         folds = sorted({case.fold for case in cases if case.fold is not None})
         cases = [case for case in cases if case.fold == fold]
@@ -84,6 +73,27 @@ def read_datalist(path: Path, fold: int | None = None, sections: Sequence[str] =
             raise UsageError(f"{path}: fold {fold} is empty; the folds of its cases are {known}")
     if not cases:
         raise UsageError(f"{path} holds no cases; a datalist has a section {' or '.join(SECTIONS)}")
+    return cases
+
+
+def cases_of(
+    document: dict[str, Any], path: Path, base: Path, sections: Sequence[str] = SECTIONS
+) -> list[DatalistCase]:
+    """The cases of a datalist's content; path: what messages call it. base: what its own paths are relative to.
+
+    Raises UsageError as `read_datalist` does, but not when there are none.
+    """
+    roles = _roles(path, document.get("modality", {}))
+    cases = [
+        _case(path, base, section, number, entry, roles)
+        for section in sections
+        for number, entry in enumerate(_entries(path, section, document.get(section, [])))
+    ]
+    seen: set[str] = set()
+    for case in cases:
+        if case.id in seen:
+            raise UsageError(f'{path}: case {case.id} stands there twice; give each its own "id"')
+        seen.add(case.id)
     return cases
 
 
@@ -110,9 +120,11 @@ def _entries(path: Path, section: str, entries: Any) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {"image": entry} for entry in entries]
 
 
-def _case(path: Path, section: str, number: int, entry: dict[str, Any], roles: dict[int, str]) -> DatalistCase:
+def _case(
+    path: Path, base: Path, section: str, number: int, entry: dict[str, Any], roles: dict[int, str]
+) -> DatalistCase:
     where = f"{path}: {section}[{number}]"
-    images = _paths(where, path.parent, entry.get("image"))
+    images = _paths(where, base, entry.get("image"))
     name = str(entry.get("id") or case_name(images))
     if Path(name).name != name:
         raise UsageError(f"{where}: id {name!r} cannot be the name of a folder")
@@ -130,7 +142,7 @@ def _case(path: Path, section: str, number: int, entry: dict[str, Any], roles: d
         id=name,
         images=images,
         roles=tuple(roles.get(channel) or None for channel in range(len(images))),
-        label_map=path.parent / label if isinstance(label, str) else None,
+        label_map=base / label if isinstance(label, str) else None,
         label=label if is_class else None,
         boxes=boxes,
         excluded=_boxes(where, "excluded_box", entry.get("excluded_box")),

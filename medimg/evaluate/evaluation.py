@@ -26,7 +26,7 @@ DIGITS = 6
 class Metric:
     """One figure. value: None where it is not defined. interval: 95 %, by `method`. replicates: of the bootstrap, (B,).
 
-    better: +1 when higher is better, -1 when lower is, 0 when neither.
+    better: +1 when higher is better, -1 when lower is, 0 when neither. sd: of the cases, where it is their mean.
     """
 
     value: float | None
@@ -34,6 +34,7 @@ class Metric:
     interval: Interval | None = None
     method: str | None = None
     better: int = 1
+    sd: float | None = None
 
     @classmethod
     def of(
@@ -42,16 +43,18 @@ class Metric:
         replicates: NDArray[np.float64],
         exact: tuple[str, Interval | None] | None = None,
         better: int = 1,
+        sd: float | None = None,
     ) -> Metric:
         """A figure whose interval is that of its replicates, or the `exact` one (method, interval) in closed form."""
         method, interval = exact or ("bootstrap", percentile_interval(replicates))
         known = None if math.isnan(value) else value
-        return cls(known, replicates, interval, method if interval else None, better)
+        return cls(known, replicates, interval, method if interval else None, better, sd)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: value, ci95 and what made the interval."""
         interval = None if self.interval is None else [rounded(side) for side in self.interval]
-        return {"value": rounded(self.value), "ci95": interval, "ci_method": self.method}
+        document = {"value": rounded(self.value), "ci95": interval, "ci_method": self.method}
+        return document if self.sd is None else {**document, "sd": rounded(self.sd)}
 
 
 @dataclass(frozen=True)

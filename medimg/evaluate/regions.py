@@ -45,10 +45,10 @@ class Regions:
         """Why a map that holds these labels cannot be scored, or None."""
         known = ", ".join(map(str, sorted(self.labels)))
         if outside := sorted(set(present) - self.labels - {0}):
-            return f"holds labels {', '.join(map(str, outside))}; the regions know {known}: name others with --regions"
+            return f"holds labels {', '.join(map(str, outside))}; the regions know {known}"
         if len(self.exclusive) > 1 and set(self.exclusive) <= set(present):
             both = " and ".join(map(str, self.exclusive))
-            return f"holds labels {both}, of which BraTS uses one only; say what they are with --regions"
+            return f"holds labels {both}, of which BraTS uses one only"
         return None
 
 

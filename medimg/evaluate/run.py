@@ -55,7 +55,7 @@ class Truth:
 class Job:
     """What to score: predictions and, to compare with, other predictions of the same cases.
 
-    failed: cases that could not be predicted. pipeline: identity of the one that predicted. notes: said as warnings.
+    failed: cases that could not be predicted. pipelines: identities of those that predicted. notes: said as warnings.
     """
 
     task: str
@@ -66,7 +66,7 @@ class Job:
     replicates: int = REPLICATES
     seed: int = 0
     failed: tuple[Failure, ...] = ()
-    pipeline: dict[str, str] | None = None
+    pipelines: tuple[dict[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -90,7 +90,7 @@ def run_job(job: Job, output: Path, progress: Progress = silent) -> Outcome:
     evaluation = evaluate(scores, job.replicates, job.seed)
     evaluation.warnings += job.notes
     comparison = compare(scores, rival, job.replicates, job.seed) if rival else None
-    origin = Origin(job.truth.path, job.predictions, job.other, job.pipeline, job.truth.fold, job.replicates, job.seed)
+    origin = Origin(job.truth.path, job.predictions, job.other, job.pipelines, job.truth.fold, job.replicates, job.seed)
     return Outcome(evaluation, comparison, tuple(write_evaluation(evaluation, origin, output, comparison)))
 
 

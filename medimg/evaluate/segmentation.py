@@ -147,7 +147,9 @@ def _mean(values: NDArray[np.float64], counts: NDArray[np.int32], better: int) -
     total = drawn.sum(axis=1)
     with np.errstate(invalid="ignore"):
         replicates = np.where(total > 0, drawn @ np.where(known, values, 0.0) / np.maximum(total, 1), math.nan)
-    return Metric.of(float(values[known].mean()) if known.any() else math.nan, replicates, better=better)
+    mean = float(values[known].mean()) if known.any() else math.nan
+    deviation = float(values[known].std(ddof=1)) if known.sum() > 1 else None
+    return Metric.of(mean, replicates, better=better, sd=deviation)
 
 
 def _spread(values: NDArray[np.float64]) -> dict[str, float | None]:

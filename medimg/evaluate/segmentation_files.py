@@ -113,7 +113,9 @@ def _scored(
         return Failure(case, Reason.GRID_MISMATCH, message)
     for volume in (truth, prediction):
         if problem := regions.problem(_labels(volume)):
-            return Failure(case, Reason.LABELS_OUTSIDE_SET, f"{volume.source.path} {problem}")
+            return Failure(
+                case, Reason.LABELS_OUTSIDE_SET, f"{volume.source.path} {problem}; say what they are with --regions"
+            )
     figures = score_case(truth.array, prediction.array, truth.affine_ras, regions, tolerance_mm)
     return figures, set(_labels(truth))
 

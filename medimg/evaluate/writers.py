@@ -27,12 +27,12 @@ PAGE_FILE = "metrics.html"
 
 @dataclass(frozen=True)
 class Origin:
-    """What was evaluated: paths of truth and predictions, the run compared with, the pipeline, draws and seed."""
+    """What was evaluated: paths of truth and predictions, the run compared with, the pipelines, draws and seed."""
 
     truth: Path
     predictions: Path
     other: Path | None = None
-    pipeline: dict[str, str] | None = None
+    pipelines: tuple[dict[str, str], ...] = ()
     fold: int | None = None
     replicates: int = 0
     seed: int = 0
@@ -71,7 +71,8 @@ def metrics_document(
         "task": evaluation.task,
         "truth": {"path": files.relative(origin.truth, folder)},
         "predictions": {"path": files.relative(origin.predictions, folder)},
-        "pipeline": origin.pipeline,
+        "pipeline": origin.pipelines[0] if len(origin.pipelines) == 1 else None,
+        **({"pipelines": list(origin.pipelines)} if len(origin.pipelines) > 1 else {}),
         "fold": origin.fold,
         "settings": {
             **evaluation.settings,

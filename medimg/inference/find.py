@@ -10,7 +10,7 @@ from medimg.inference.detect import Detection, detections_lps, peaks
 from medimg.inference.detect_options import DetectOptions
 from medimg.inference.device import Device
 from medimg.inference.prepare import network_input
-from medimg.inference.roi import NO_LUNG, LungRegion, lungs
+from medimg.inference.roi import NO_LUNG, Chest, LungRegion
 from medimg.inference.windows import stitched_output
 from medimg.progress import Progress, silent
 from medimg.results import Finding
@@ -18,14 +18,14 @@ from medimg.study import Volume
 
 
 def find(
-    bundle: Bundle, volume: Volume, options: DetectOptions, device: Device, progress: Progress = silent
+    bundle: Bundle, chest: Chest, options: DetectOptions, device: Device, progress: Progress = silent
 ) -> tuple[list[Finding], list[str]]:
     """Findings of a one-channel detector (output: heat map logit, log diameter in mm), strongest first, and warnings.
 
     Their boxes are cubes of the detected diameter; `medimg.measure` replaces them by the outline's.
     """
-    volume = volume.canonical()
-    region = lungs(volume) if options.roi == "lungs" else None
+    volume = chest.volume
+    region = chest.lungs if options.roi == "lungs" else None
     searched = volume if region is None else volume.crop(region.start, region.stop)
     image, affine = network_input(bundle, [searched])
     output = stitched_output(bundle, bundle.trained_network(), image, device, progress, flips=options.flips)

@@ -51,7 +51,9 @@ def stacked(volumes: Sequence[Volume]) -> MetaTensor:
     from monai.data import MetaTensor
 
     require_one_grid(volumes)
-    channels = np.stack([np.asarray(volume.array, dtype=np.float32) for volume in volumes])
+    channels = np.empty((len(volumes), *volumes[0].shape), dtype=np.float32)
+    for channel, volume in zip(channels, volumes, strict=True):
+        channel[...] = volume.array
     return MetaTensor(
         torch.from_numpy(channels), affine=torch.from_numpy(np.array(volumes[0].affine_ras)), meta={"space": "RAS"}
     )

@@ -85,6 +85,11 @@ class LungRegion:
         distance, _ = self._surface.query(np.asarray(points_ras, dtype=np.float64))
         return np.where(self.contains(points_ras), 0.0, distance)
 
+    def depth_mm(self, points_ras: ArrayLike) -> NDArray[np.float64]:
+        """How deep points (..., 3) in RAS mm lie in the mask, to its nearest outermost voxel; (...), 0 outside."""
+        distance, _ = self._surface.query(np.asarray(points_ras, dtype=np.float64))
+        return np.where(self.contains(points_ras), distance, 0.0)
+
     def on_grid(self, volume: Volume) -> Mask:
         """The mask (nearest neighbour) on the grid of a volume whose axes run as the mask's; (I, J, K) bool."""
         matrix = np.linalg.inv(self.affine_ras) @ volume.affine_ras
@@ -103,6 +108,18 @@ class LungRegion:
         """Search tree of the mask's outermost voxels, in RAS mm."""
         surface = self.mask & ~ndimage.binary_erosion(self.mask)
         return cKDTree(geometry.to_world(self.affine_ras, np.argwhere(surface)))
+
+
+class Chest:
+    """A chest CT in HU, or part of one, on the axes nearest to R, A, S; its lungs are searched for at most once."""
+
+    def __init__(self, volume: Volume) -> None:
+        self.volume = volume.canonical()
+
+    @cached_property
+    def lungs(self) -> LungRegion | None:
+        """See `lungs`."""
+        return lungs(self.volume)
 
 
 def lungs(volume: Volume) -> LungRegion | None:

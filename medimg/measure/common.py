@@ -6,6 +6,7 @@ Voxels are integer indices (N, 3); affines take them to RAS mm; results are in L
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +29,9 @@ Voxels = NDArray[np.integer]
 
 FERET_STEP_DEGREES = 2
 """Angle between the directions in which a diameter is looked for; 0.02 % at most is missed (1 - cos 1 degree)."""
+
+CHORD_PIXELS = 1.5
+"""Width in pixels of the strips in which a short axis is looked for: every strip holds points of both sides."""
 
 
 def box_lps_mm(voxels: Voxels, affine_ras: ArrayLike) -> Box:
@@ -61,12 +65,29 @@ def equivalent_diameter_mm(volume: float) -> float:
     return float((6.0 * volume / math.pi) ** (1.0 / 3.0))
 
 
-def axial_axes_mm(voxels: Voxels, affine_ras: ArrayLike) -> tuple[float, float]:
-    """Long axis in the axial slice where it is longest, and the widest extent at right angles to it there, in mm.
+@dataclass(frozen=True)
+class Axes:
+    """Long axis in the axial plane where it is longest, and the longest chord at right angles to it there.
 
-    The bidimensional measure of RECIST 1.1 (Eisenhauer 2009) and RANO (Wen 2010). "Axial" slices are those
-    along the voxel axis nearest to the patient's superior axis. OUTER_PIXELS (of the ellipse inscribed in a
-    pixel) are added to the distance between outermost pixel centres.
+    long_ends, short_ends: their end points, (2, 3) RAS mm.
+    """
+
+    long_mm: float
+    short_mm: float
+    long_ends: geometry.Points
+    short_ends: geometry.Points
+
+    @property
+    def product_mm2(self) -> float:
+        """The bidimensional product of RANO and WHO."""
+        return self.long_mm * self.short_mm
+
+
+def axial_axes(voxels: Voxels, affine_ras: ArrayLike) -> Axes:
+    """The bidimensional measure of RECIST 1.1 (Eisenhauer 2009) and RANO (Wen 2010) of a set of voxels.
+
+    "Axial" slices are those along the voxel axis nearest to the patient's superior axis. OUTER_PIXELS (of the ellipse
+    inscribed in a pixel) are added to the distance between outermost pixel centres.
     """
     affine = np.asarray(affine_ras, dtype=np.float64)
     through = superior_axis(affine)
@@ -83,14 +104,73 @@ def axial_axes_mm(voxels: Voxels, affine_ras: ArrayLike) -> tuple[float, float]:
     margin = OUTER_PIXELS * np.linalg.norm(steps, axis=0)
     order = np.argsort(voxels[:, through], kind="stable")
     slices = np.split(voxels[order], np.flatnonzero(np.diff(voxels[order, through])) + 1)
-    best = (0.0, 0.0)
+    best, chosen, at = 0.0, slices[0], 0
     for in_slice in slices:
-        projected = _row_ends(in_slice[:, [first, second]]) @ steps
-        width = np.ptp(projected, axis=0) + margin
-        at = int(width.argmax())
-        if width[at] > best[0]:
-            best = (float(width[at]), float(width[(at + len(angles) // 2) % len(angles)]))
-    return best
+        width = np.ptp(_row_ends(in_slice[:, [first, second]]) @ steps, axis=0) + margin
+        if width.max() > best:
+            best, chosen, at = float(width.max()), in_slice, int(width.argmax())
+    across = (at + len(angles) // 2) % len(angles)
+    along, beside = (chosen[:, [first, second]] @ steps[:, [at, across]]).T
+    low, high = longest_chord(along, beside, CHORD_PIXELS * float(np.linalg.norm(steps[:, at])))
+    world = geometry.to_world(affine, chosen)
+    return Axes(
+        best,
+        float(beside[high] - beside[low] + margin[across]),
+        world[[int(along.argmin()), int(along.argmax())]],
+        world[[low, high]],
+    )
+
+
+def longest_chord(along: NDArray[np.float64], beside: NDArray[np.float64], strip: float) -> tuple[int, int]:
+    """Indices (low, high) of the two points of one strip that are furthest apart.
+
+    along, beside: (N,) coordinates in a plane. A strip is `strip` wide along the one and measured along the other.
+    """
+    best, ends = -1.0, (0, 0)
+    # strips that overlap by half: a chord on a border between two is not lost
+    for shift in (0.0, 0.5):
+        cell = np.floor(along / strip + shift).astype(np.int64)
+        order = np.lexsort((beside, cell))
+        starts = np.flatnonzero(np.append(True, np.diff(cell[order]) != 0))
+        lows, highs = order[starts], order[np.append(starts[1:], len(order)) - 1]
+        length = beside[highs] - beside[lows]
+        at = int(length.argmax())
+        if length[at] > best:
+            best, ends = float(length[at]), (int(lows[at]), int(highs[at]))
+    return ends
+
+
+def max_diameter_mm(voxels: Voxels, affine_ras: ArrayLike) -> float:
+    """Largest distance in space between two voxels, OUTER_PIXELS added as in the plane."""
+    affine = np.asarray(affine_ras, dtype=np.float64)
+    first, second = furthest_apart(geometry.to_world(affine, voxels))
+    length = float(np.linalg.norm(second - first))
+    direction = (second - first) / length if length > 0 else np.array([0.0, 0.0, 1.0])
+    return length + OUTER_PIXELS * float(np.linalg.norm(affine[:3, :3].T @ direction))
+
+
+def furthest_apart(points_mm: geometry.Points) -> tuple[geometry.Points, geometry.Points]:
+    """The two of the points (N, 3) with the largest distance, by their convex hull."""
+    from scipy.spatial import ConvexHull, QhullError
+    from scipy.spatial.distance import cdist
+
+    try:
+        points_mm = points_mm[ConvexHull(points_mm).vertices]
+    except (QhullError, ValueError):
+        # flat or too few for a hull in space: the ends along many directions do
+        angles = np.deg2rad(np.arange(0, 180, FERET_STEP_DEGREES))
+        flat = points_mm - points_mm.mean(axis=0)
+        _, _, axes = np.linalg.svd(flat, full_matrices=False) if len(flat) > 1 else (0, 0, np.eye(3))
+        along = flat @ axes[:2].T @ np.stack([np.cos(angles), np.sin(angles)])[: len(axes[:2])]
+        points_mm = points_mm[np.unique(np.concatenate([along.argmin(axis=0), along.argmax(axis=0)]))]
+    distance = cdist(points_mm, points_mm)
+    i, j = np.unravel_index(int(distance.argmax()), distance.shape)
+    return points_mm[i], points_mm[j]
+
+
+def ends_lps_mm(ends_ras: geometry.Points) -> list[float]:
+    """Two points (2, 3) in RAS mm as [x0, y0, z0, x1, y1, z1] in LPS mm, rounded to 1e-3."""
+    return [round(float(value), 3) for value in geometry.ras_to_lps(ends_ras).ravel()]
 
 
 def superior_axis(affine_ras: ArrayLike) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from medimg import geometry
 from medimg.measure import common
+from medimg.measure.rano import ENHANCING, enhancing_axes
 from medimg.results import Finding, Segmentation
 
 CONNECTIVITY = 3
@@ -24,7 +25,7 @@ def lesions(
     groups: region name -> the labels it is made of, e.g. {"et": (3,), "tc": (1, 3)}; each becomes a
     measurement `<name>_mm3`, None where its labels could not be told apart from others. Components smaller than
     `min_volume_mm3` are left out.
-    diameter_mm is the longest diameter in an axial slice (RANO, RECIST 1.1; see `common.axial_axes_mm`).
+    diameter_mm is the longest diameter in an axial slice (RANO, RECIST 1.1; see `common.axial_axes`).
     A lesion on the border of the scan is cut: its sizes are None, and `touches_border` is true.
     """
     from scipy import ndimage
@@ -45,6 +46,24 @@ def lesions(
     ]
 
 
+def lesion_mask(segmentation: Segmentation, finding: Finding) -> NDArray[np.bool_] | None:
+    """The voxels (I, J, K) of a finding in the label map it was listed with; None where it has none.
+
+    A detection has a label of its own. A lesion is the connected component whose box is the finding's.
+    """
+    from scipy import ndimage
+
+    if finding.segment is not None and segmentation.labels.get(finding.segment) == finding.id:
+        return np.asarray(segmentation.array == finding.segment)
+    components, _ = ndimage.label(segmentation.array > 0, structure=ndimage.generate_binary_structure(3, CONNECTIVITY))
+    for number, box in enumerate(ndimage.find_objects(components), start=1):
+        inside = components[box] == number
+        voxels = np.argwhere(inside) + np.array([window.start for window in box])
+        if np.allclose(common.box_lps_mm(voxels, segmentation.affine_ras), finding.box_lps_mm or np.nan, atol=0.01):
+            return np.asarray(components == number)
+    return None
+
+
 def _finding(
     identity: str,
     label: str,
@@ -61,26 +80,46 @@ def _finding(
     cut = common.touches_border(voxels, (i, j, k))
     values = segmentation.array[box][inside]
     counts = np.bincount(values, minlength=256)
-    voxel_mm3 = geometry.voxel_volume_mm3(affine)
-    regions: dict[str, float | None] = {
-        f"{name}_mm3": float(counts[list(parts)].sum() * voxel_mm3) if _told_apart(parts, segmentation) else None
-        for name, parts in groups.items()
+    regions = volumes_of_groups(counts, groups, segmentation)
+    axes = common.axial_axes(voxels, affine)
+    sizes: dict[str, Any] = {
+        **regions,
+        "long_axis_mm": axes.long_mm,
+        "short_axis_mm": axes.short_mm,
+        "product_mm2": axes.product_mm2,
+        "max_3d_diameter_mm": common.max_diameter_mm(voxels, affine),
     }
-    long_mm, short_mm = common.axial_axes_mm(voxels, affine)
-    sizes: dict[str, Any] = {**regions, "long_axis_mm": long_mm, "short_axis_mm": short_mm}
+    measured: dict[str, Any] = {
+        name: None if cut or value is None else round(value, 3) for name, value in sizes.items()
+    }
+    for name, ends in (("long", axes.long_ends), ("short", axes.short_ends)):
+        measured[f"{name}_axis_ends_lps_mm"] = None if cut else common.ends_lps_mm(ends)
+    if ENHANCING in groups:
+        labels = groups[ENHANCING] if _told_apart(groups[ENHANCING], segmentation) else None
+        measured.update(enhancing_axes(voxels, values, labels, affine, cut))
     return Finding(
         id=identity,
         label=label,
         center_lps_mm=common.centroid_lps_mm(voxels, affine),
-        diameter_mm=None if cut else long_mm,
+        diameter_mm=None if cut else axes.long_mm,
         volume_mm3=None if cut else common.volume_mm3(voxels, affine),
         box_lps_mm=common.box_lps_mm(voxels, affine),
         segment=int(values[0]) if values.min() == values.max() else None,
-        measurements={
-            **{name: None if cut or value is None else round(value, 3) for name, value in sizes.items()},
-            "touches_border": cut,
-        },
+        measurements={**measured, "touches_border": cut},
     )
+
+
+def volumes_of_groups(
+    counts: NDArray[np.integer], groups: Mapping[str, tuple[int, ...]], segmentation: Segmentation
+) -> dict[str, float | None]:
+    """`<name>_mm3` of each group from the voxel count of each label (256,); None where it cannot be told apart."""
+    voxel_mm3 = geometry.voxel_volume_mm3(segmentation.affine_ras)
+    return {
+        f"{name}_mm3": round(float(counts[list(parts)].sum() * voxel_mm3), 3)
+        if _told_apart(parts, segmentation)
+        else None
+        for name, parts in groups.items()
+    }
 
 
 def _told_apart(parts: tuple[int, ...], segmentation: Segmentation) -> bool:

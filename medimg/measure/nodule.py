@@ -1,78 +1,45 @@
-"""The extent of one lung nodule, grown from a detection on the scan's own grid, and what is measured on it.
+"""One lung nodule: its mask on the scan's own grid, and everything that is measured on its outline.
 
-Method, in mm so that orientation and slice thickness do not matter:
-
-1. The boundary is the half maximum between the nodule and the lung around it (the midpoint threshold of
-   Kostis et al., IEEE TMI 2003;22:1259-1274). Both levels are local, so ground-glass has a boundary too.
-2. The connected part that holds the seed, within a ball about the detection.
-3. A part that does not reach the ball's surface is the nodule. From one that does, vessels and pleura are cut by the
-   weakest erosion after which nearly all is near the detection, and the erosion undone (morphological cutting of
-   Kuhnigk et al., IEEE TMI 2006;25:417-434). One on a wall that no erosion frees ends at NEAR_RADII.
-
-Constants without another source were chosen on 98 LIDC-IDRI nodules (tests/unit/measure/test_nodule.py). Readers'
-outlines there take in the blurred rim (median -508 HU just inside, -699 HU just outside), so they are larger than
-the half maximum, which is the true size on phantoms.
+Sizes come from the sub-voxel outline (`outline`), not from counting voxels of the mask; densities from the scan's own
+voxels. Definitions, sources and errors against phantoms and readers: docs/measurements.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from medimg import geometry
 from medimg.measure import common
+from medimg.measure.density import Density, density
+from medimg.measure.local import Mask
+from medimg.measure.outline import Outline, outline
+from medimg.measure.spiculation import spiculation_index
+from medimg.measure.surface import axial_axes, sphericity, surface_points
 from medimg.study import Volume
 
-Mask = NDArray[np.bool_]
-Distances = NDArray[np.float64]
+HALF = 0.5
+"""A voxel belongs to the mask when at least this part of it does."""
 
-BALL_RADII = 2.0
-"""Radius of the ball the nodule may fill, in detected radii (so one detected diameter)."""
-
-NEAR_RADII = 1.25
-"""What hangs together with vessels or wall ends here, in detected radii: room for a detector's error."""
-
-MAX_OUTSIDE = 0.25
-"""Free of vessels and wall: what leads further out is at most this part of what is near."""
-
-CORE_RADII = 0.7
-"""The nodule's own level is the median within this many detected radii of the centre."""
-
-MAX_CORE_HU = 100.0
-"""Calcium and contrast do not raise the boundary above that of soft tissue."""
-
-LUNG_MAX_HU = -500.0
-"""Brighter voxels around the nodule are vessels or wall, not lung (lung masks are cut at -400 to -500 HU)."""
-
-DEFAULT_LUNG_HU = -850.0
-"""Normal inflated lung, used where too little of it is near the nodule."""
-
-MIN_LUNG_FRACTION = 0.05
-"""Less lung than this in the shell around the nodule gives no level."""
-
-MIN_CONTRAST_HU = 100.0
-"""Half of the lightest ground-glass (about -700 HU against -850..-900); below this there is no nodule to outline."""
-
-EROSION_STEPS = 8
-"""How many strengths of cutting are tried."""
-
-MAX_EROSION = 0.5
-"""The strongest, as a part of the largest depth in the nodule."""
-
-MIN_RADIUS_MM = 1.5
-"""Detections smaller than 3 mm (micronodules) are looked at as if they were 3 mm."""
+SIZES = (
+    "volume_mm3", "equivalent_diameter_mm", "long_axis_mm", "short_axis_mm", "mean_axis_mm", "fleischner_diameter_mm",
+    "long_axis_ends_lps_mm", "short_axis_ends_lps_mm", "max_3d_diameter_mm", "sphericity", "spiculation_index",
+    "solid_volume_mm3", "solid_share", "solid_long_axis_mm", "solid_short_axis_mm", "solid_mean_axis_mm",
+    "calcified_share", "mass_mg",
+)  # fmt: skip
+"""What is None where the scan's border cuts the nodule."""
 
 
 @dataclass(frozen=True)
 class NoduleMask:
-    """mask: bool over a sub-box of the scan that begins at voxel `start`."""
+    """mask: bool over a sub-box of the scan that begins at voxel `start`. outline: what it was made from."""
 
     mask: Mask
     start: tuple[int, int, int]
+    outline: Outline
 
     def voxels(self) -> common.Voxels:
         """Indices of the nodule's voxels in the whole scan, (N, 3)."""
@@ -80,127 +47,131 @@ class NoduleMask:
 
 
 def segment_nodule(volume: Volume, center_lps_mm: ArrayLike, diameter_mm: float) -> NoduleMask | None:
-    """Outline the nodule detected at `center_lps_mm` (3,) in a CT `volume` in HU; see the module for the method.
+    """Outline the nodule detected at `center_lps_mm` (3,) in a CT `volume` in HU; see `outline` for the method.
 
     None when nothing there stands out from the lung by MIN_CONTRAST_HU, or the centre is outside the scan.
     """
-    radius = max(float(diameter_mm) / 2.0, MIN_RADIUS_MM)
-    center = geometry.lps_to_ras(center_lps_mm)
-    box = _box(volume, center, BALL_RADII * radius)
-    if box is None:
-        return None
-    start, stop = box
-    local = volume.crop(start, stop)
-    hu = np.asarray(local.array, dtype=np.float32)
-    distance = _distance_mm(local, center)
-    threshold = _half_maximum_hu(hu, distance, radius)
-    if threshold is None:
-        return None
-    candidates = (hu >= threshold) & (distance <= BALL_RADII * radius)
-    if not (candidates & (distance <= radius)).any():
-        return None
-    connected = _component_at(candidates, _nearest(candidates, distance))
-    return NoduleMask(mask=_cut_free(connected, distance, radius, local.spacing_mm), start=start)
+    found = outline(volume, geometry.lps_to_ras(center_lps_mm), diameter_mm)
+    return None if found is None else _on_scan(found, volume)
 
 
 def measure_nodule(volume: Volume, nodule: NoduleMask) -> dict[str, Any]:
-    """Sizes and mean HU of an outlined nodule, units in the names; sizes are None where the scan's border cuts it.
+    """Sizes, shape, densities and kind of an outlined nodule, units in the names (docs/output.md).
 
-    long_axis_mm and short_axis_mm are axial (`common.axial_axes_mm`); mean_axis_mm is their mean, the
-    diameter of Fleischner 2017 and Lung-RADS v2022. diameter_mm is of the sphere of equal volume.
+    Sizes are None where the scan's border cuts it. Axes follow Fleischner 2017 (Bankier et al., Radiology
+    2017;285:584-600) and Lung-RADS v2022: long and short axis and their mean to 0.1 mm, the mean also to a whole mm.
     """
+    found = nodule.outline
     voxels = nodule.voxels()
-    cut = common.touches_border(voxels, volume.shape)
-    size_mm3 = common.volume_mm3(voxels, volume.affine_ras)
-    long_mm, short_mm = common.axial_axes_mm(voxels, volume.affine_ras)
-    sizes = {
-        "volume_mm3": size_mm3,
-        "equivalent_diameter_mm": common.equivalent_diameter_mm(size_mm3),
-        "long_axis_mm": long_mm,
-        "short_axis_mm": short_mm,
-        "mean_axis_mm": (long_mm + short_mm) / 2.0,
+    kind = density(found)
+    measured = {
+        **_sizes(found),
+        **_hounsfield(volume.array[tuple(voxels.T)]),
+        **_composition(found, kind),
+        "touches_border": common.touches_border(voxels, volume.shape),
     }
-    measured: dict[str, Any] = {name: None if cut else round(value, 3) for name, value in sizes.items()}
-    measured["mean_hu"] = round(float(volume.array[tuple(voxels.T)].mean(dtype=np.float64)), 1)
-    measured["touches_border"] = cut
+    measured["mass_mg"] = _mass_mg(measured["volume_mm3"], measured["mean_hu"])
+    if measured["touches_border"]:
+        measured.update(dict.fromkeys(SIZES))
     return measured
 
 
-def _box(
-    volume: Volume, center_ras: geometry.Points, reach_mm: float
-) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
-    """Voxel box [start, stop) of the ball and one voxel more, clipped to the scan; None where they do not meet."""
-    center = geometry.to_voxel(volume.affine_ras, center_ras)
-    # rows of the inverse give how many voxels one mm moves along each axis, oblique or not
-    reach = reach_mm * np.linalg.norm(np.linalg.inv(volume.affine_ras)[:3, :3], axis=1) + 1.0
-    low = np.maximum(np.floor(center - reach).astype(int), 0)
-    high = np.minimum(np.ceil(center + reach).astype(int) + 1, volume.shape)
-    if (low >= high).any():
-        return None
-    i0, j0, k0 = (int(v) for v in low)
-    i1, j1, k1 = (int(v) for v in high)
-    return (i0, j0, k0), (i1, j1, k1)
+def _sizes(found: Outline) -> dict[str, Any]:
+    local, edge = found.local, found.edge
+    axes = axial_axes(edge.share, edge.cut, edge.mask, local.affine_ras)
+    first, second = common.furthest_apart(
+        geometry.to_world(local.affine_ras, surface_points(edge.share, edge.cut, edge.mask))
+    )
+    spiculation = spiculation_index(found)
+    return {
+        "volume_mm3": round(edge.volume_mm3, 3),
+        "equivalent_diameter_mm": round(common.equivalent_diameter_mm(edge.volume_mm3), 3),
+        **_rounded_axes(axes),
+        "fleischner_diameter_mm": _whole(_mean_axis(axes)),
+        "long_axis_ends_lps_mm": common.ends_lps_mm(axes.long_ends),
+        "short_axis_ends_lps_mm": common.ends_lps_mm(axes.short_ends),
+        "max_3d_diameter_mm": round(float(np.linalg.norm(second - first)), 3),
+        "sphericity": round(sphericity(edge.mask, local.step_mm), 3),
+        "spiculation_index": None if spiculation is None else round(spiculation, 3),
+    }
 
 
-def _distance_mm(local: Volume, center_ras: geometry.Points) -> Distances:
-    """Distance of each voxel centre from the detection, (I, J, K)."""
-    indices = np.moveaxis(np.indices(local.shape), 0, -1)
-    return np.asarray(np.linalg.norm(geometry.to_world(local.affine_ras, indices) - center_ras, axis=-1))
+def _hounsfield(values: Any) -> dict[str, float]:
+    """Mean, standard deviation and percentiles of the mask's voxels on the scan's own grid."""
+    p10, median, p90 = np.percentile(values, (10, 50, 90))
+    told = {
+        "mean_hu": values.mean(dtype=np.float64),
+        "sd_hu": values.std(dtype=np.float64),
+        "p10_hu": p10,
+        "median_hu": median,
+        "p90_hu": p90,
+    }
+    return {name: round(float(value), 1) for name, value in told.items()}
 
 
-def _half_maximum_hu(hu: NDArray[np.float32], distance: Distances, radius: float) -> float | None:
-    """Halfway between nodule and lung, or None where they hardly differ."""
-    core_voxels = hu[distance <= CORE_RADII * radius]
-    if core_voxels.size == 0:
-        core_voxels = hu[distance <= distance.min()]
-    core = min(float(np.median(core_voxels)), MAX_CORE_HU)
-    shell = hu[(distance > radius) & (distance <= BALL_RADII * radius)]
-    lung_voxels = shell[shell < min(LUNG_MAX_HU, core)]
-    enough = lung_voxels.size > MIN_LUNG_FRACTION * max(shell.size, 1)
-    lung = float(np.median(lung_voxels)) if enough else DEFAULT_LUNG_HU
-    return None if core - lung < MIN_CONTRAST_HU else (core + lung) / 2.0
+def _composition(found: Outline, kind: Density) -> dict[str, Any]:
+    """Attenuation type, solid component and calcium."""
+    local, volume = found.local, found.edge.volume_mm3
+    solid: dict[str, Any] = {"solid_long_axis_mm": None, "solid_short_axis_mm": None, "solid_mean_axis_mm": None}
+    solid_mm3 = float(np.count_nonzero(kind.solid)) * local.step_mm**3
+    if kind.attenuation == "solid":
+        solid_mm3 = volume
+        axes = _rounded_axes(axial_axes(found.edge.share, found.edge.cut, found.edge.mask, local.affine_ras))
+        solid = {f"solid_{name}": value for name, value in axes.items()}
+    elif kind.attenuation == "part-solid":
+        axes = _rounded_axes(axial_axes(local.smooth, kind.solid_hu, kind.solid, local.affine_ras))
+        solid = {f"solid_{name}": value for name, value in axes.items()}
+    return {
+        "attenuation": kind.attenuation,
+        "solid_volume_mm3": round(solid_mm3, 3),
+        "solid_share": round(min(solid_mm3 / volume, 1.0), 3),
+        **solid,
+        "calcified": kind.calcium_mm3 > 0,
+        "calcified_share": round(min(kind.calcium_mm3 / volume, 1.0), 3),
+    }
 
 
-def _nearest(mask: Mask, distance: Distances) -> tuple[int, ...]:
-    """The voxel of a mask (not empty) that is nearest to the detection."""
-    at = int(np.where(mask, distance, np.inf).argmin())
-    return tuple(int(v) for v in np.unravel_index(at, mask.shape))
+def _rounded_axes(axes: common.Axes) -> dict[str, float]:
+    """To one decimal, as Lung-RADS v2022 asks; the mean of the rounded two."""
+    return {
+        "long_axis_mm": round(axes.long_mm, 1),
+        "short_axis_mm": round(axes.short_mm, 1),
+        "mean_axis_mm": round(_mean_axis(axes), 1),
+    }
 
 
-def _component_at(mask: Mask, seed: tuple[int, ...]) -> Mask:
-    """The part of `mask` that is connected with `seed` by faces."""
+def _mean_axis(axes: common.Axes) -> float:
+    return (round(axes.long_mm, 1) + round(axes.short_mm, 1)) / 2
+
+
+def _whole(millimetres: float) -> int:
+    """To the nearest millimetre, a half upwards: as people round."""
+    return int(np.floor(millimetres + 0.5))
+
+
+def _mass_mg(volume_mm3: float, mean_hu: float) -> float:
+    """Volume times density, (HU + 1000) / 1000 mg/mm3 (de Hoop et al., Radiology 2010;255:199-206)."""
+    return round(volume_mm3 * max(mean_hu + 1000.0, 0.0) / 1000.0, 1)
+
+
+def _on_scan(found: Outline, volume: Volume) -> NoduleMask:
+    """The outline on the scan's own grid: every voxel of which at least half is nodule, and the fullest in any case."""
     from scipy import ndimage
 
-    labels, _ = ndimage.label(mask)
-    return np.asarray(labels == labels[seed])
-
-
-def _cut_free(mask: Mask, distance: Distances, radius: float, spacing: NDArray[np.float64]) -> Mask:
-    """Step 3 of the module's method, and holes (cavities) filled."""
-    from scipy import ndimage
-
-    # a step between face neighbours is no longer than the largest spacing: whatever leaves the ball has a voxel here
-    leaves = distance > BALL_RADII * radius - float(spacing.max())
-    if not (mask & leaves).any():
-        return np.asarray(ndimage.binary_fill_holes(mask))
-    near = distance <= NEAR_RADII * radius
-    part = next((cut for cut in _openings(mask, distance, radius, spacing) if _is_free(cut, near)), mask) & near
-    return np.asarray(ndimage.binary_fill_holes(_component_at(part, _nearest(part, distance))))
-
-
-def _is_free(part: Mask, near: Mask) -> bool:
-    inside = int(np.count_nonzero(part & near))
-    return inside > 0 and int(np.count_nonzero(part)) - inside <= MAX_OUTSIDE * inside
-
-
-def _openings(mask: Mask, distance: Distances, radius: float, spacing: NDArray[np.float64]) -> Iterator[Mask]:
-    """The mask as it is, then opened ever more strongly; each keeps the part deepest near the detection."""
-    from scipy import ndimage
-
-    yield mask
-    depth = np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing))
-    inner = np.where(distance <= radius, depth, 0.0)
-    seed = tuple(int(v) for v in np.unravel_index(int(inner.argmax()), inner.shape))
-    for erosion in np.linspace(0.0, MAX_EROSION * float(inner.max()), EROSION_STEPS + 1)[1:]:
-        core = _component_at(depth > erosion, seed)
-        yield mask & (ndimage.distance_transform_edt(~core, sampling=spacing) <= erosion)
+    local = found.local
+    # the cubes' axes are the scan's, so a voxel is a box of whole cubes, or nearly
+    sizes = [max(1, round(float(step) / local.step_mm)) for step in volume.spacing_mm]
+    filled = ndimage.uniform_filter(found.mask.astype(np.float32), sizes, mode="constant")
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in filled.shape], indexing="ij")).reshape(3, -1).T
+    reached = geometry.to_voxel(volume.affine_ras, geometry.to_world(local.affine_ras, corners))
+    start = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, volume.shape)
+    stop = np.clip(np.ceil(reached.max(axis=0)).astype(int) + 1, start, volume.shape)
+    to_cubes = np.linalg.inv(local.affine_ras) @ geometry.shifted(volume.affine_ras, start)
+    # a filter of even size lies half a cube before the cube it is written to
+    offset = to_cubes[:3, 3] + [0.5 * (size % 2 == 0) for size in sizes]
+    share = ndimage.affine_transform(
+        filled, to_cubes[:3, :3], offset, output_shape=tuple(stop - start), order=1, mode="constant"
+    )
+    mask = np.asarray((share >= HALF) | ((share == share.max()) & (share > 0)))
+    i, j, k = (int(v) for v in start)
+    return NoduleMask(mask, (i, j, k), found)

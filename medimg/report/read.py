@@ -38,8 +38,11 @@ def read_report(folder: Path) -> Report:
             inputs=[dict(entry) for entry in document["inputs"]],
             findings=[Finding.from_dict(entry) for entry in document["findings"]],
             segmentation=segmentation,
+            # earlier reports have none
+            measurements=dict(document.get("measurements", {})),
             provenance=dict(document["provenance"]),
             warnings=list(document["warnings"]),
+            advice=[dict(entry) for entry in document.get("advice", ())],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from medimg import geometry
 from medimg.results import Finding, Segmentation
 
@@ -15,7 +13,7 @@ PALETTE = ("#e69f00", "#56b4e9", "#cc79a7", "#f0e442", "#009e73", "#d55e00", "#0
 ML_FROM_MM3 = 1000.0
 """From here volumes are said in ml (1 ml = 1000 mm3)."""
 
-UNITS = {"_mm3": "mm³", "_mm": "mm", "_hu": "HU"}
+UNITS = {"_mm3": "mm³", "_mm2": "mm²", "_mm": "mm", "_hu": "HU", "_mg": "mg"}
 """Suffix of a measurement's name -> unit; longest first."""
 
 MISSING = "\N{EN DASH}"
@@ -72,8 +70,7 @@ def measurement(name: str, value: Any) -> tuple[str, str]:
 
 def label_volumes(segmentation: Segmentation) -> Summary:
     """Value, name, colour and volume_mm3 of every label, in the order of the values."""
-    # slice by slice: bincount widens what it counts to 8 bytes a voxel
-    counts = sum(np.bincount(part.ravel(order="K"), minlength=256) for part in segmentation.array.transpose(2, 0, 1))
+    counts = segmentation.voxel_counts()
     voxel_mm3 = geometry.voxel_volume_mm3(segmentation.affine_ras)
     colours = label_colours(segmentation.labels)
     return [
@@ -81,7 +78,7 @@ def label_volumes(segmentation: Segmentation) -> Summary:
             "value": value,
             "name": name,
             "colour": colours[value],
-            "volume_mm3": float(np.asarray(counts)[value] * voxel_mm3),
+            "volume_mm3": float(counts[value] * voxel_mm3),
         }
         for value, name in sorted(segmentation.labels.items())
     ]
@@ -97,7 +94,9 @@ def _quantity(value: Any, unit: str) -> str:
         return MISSING
     if unit == "mm³":
         return volume(float(value))
-    return f"{float(value):.0f} HU" if unit == "HU" else millimetres(float(value))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(f"{float(part):.1f}" for part in value) + f" {unit}"
+    return millimetres(float(value)) if unit == "mm" else f"{float(value):.0f} {unit}"
 
 
 def _plain(value: Any) -> str:

@@ -11,6 +11,7 @@ from medimg import files
 from medimg.errors import UsageError
 from medimg.report.csv import findings_csv
 from medimg.report.paths import with_relative_paths
+from medimg.report.radiomics import RADIOMICS_FILES
 from medimg.report.read import REPORT_FILE
 from medimg.report.wording import label_volumes, pipeline_of
 from medimg.results import Report, Segmentation
@@ -66,7 +67,8 @@ def withdraw_report(folder: Path) -> None:
     """
     if not (folder / REPORT_FILE).is_file():
         return
-    for name in (REPORT_FILE, FINDINGS_FILE, SEGMENTATION_FILE, SIDECAR_FILE, PREVIEW_FILE, HTML_FILE):
+    companions = (FINDINGS_FILE, SEGMENTATION_FILE, SIDECAR_FILE, PREVIEW_FILE, HTML_FILE, *RADIOMICS_FILES)
+    for name in (REPORT_FILE, *companions):
         (folder / name).unlink(missing_ok=True)
 
 

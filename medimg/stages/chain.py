@@ -7,17 +7,22 @@ from pathlib import Path
 
 from medimg import files
 from medimg.dicom.options import AS_SCANNED, ReadOptions
+from medimg.measure.radiomics import check_radiomics
+from medimg.patient.document import read_patient
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.report.writers import withdraw_report
 from medimg.results import Report
+from medimg.stages.advise import advise
 from medimg.stages.case import Case, Clock, base_provenance, describe_input, resampling_warnings
 from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
+from medimg.stages.radiomics import extract
 from medimg.stages.render import render
 from medimg.stages.select import read_chosen, select
 from medimg.stages.selection import Selection
+from medimg.stages.wishes import NONE, Wishes
 
 Inputs = Sequence[tuple[str | None, Path]]
 
@@ -31,24 +36,36 @@ def run_chain(
     options: ReadOptions = AS_SCANNED,
     progress: Progress = silent,
     series_uids: Sequence[str] = (),
+    wishes: Wishes = NONE,
 ) -> Case:
     """Run every stage the pipeline lists on `inputs` ((role or None, path) pairs) and write to `output`.
 
     Without `pipeline` the installed one that fits is chosen; `series_uids` name the DICOM series to take, `options`
-    how they may be read. A chain always selects and reads; what it does after that is what its `stages` say. Raises
-    the errors of its stages; OutputError before anything is computed when `output` cannot be written.
+    how they may be read. A chain always selects and reads; what it does after that is what its `stages` say, and what
+    `wishes` add. Raises the errors of its stages; OutputError and UsageError before anything is computed when `output`
+    cannot be written or a wish cannot be met.
     """
     files.output_folder(output)
+    if wishes.patient is not None:
+        read_patient(wishes.patient)  # what is wrong with it is said before minutes are spent
+    if wishes.radiomics:
+        check_radiomics()
     clock = Clock()
     with clock.time("select"):
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
         case = open_case(selection, clock, options)
-    finish_case(case, output, engine, progress)
+    finish_case(case, output, engine, progress, wishes)
     return case
 
 
-def finish_case(case: Case, output: Path, engine: Engine | None = None, progress: Progress = silent) -> None:
+def finish_case(
+    case: Case,
+    output: Path,
+    engine: Engine | None = None,
+    progress: Progress = silent,
+    wishes: Wishes = NONE,
+) -> None:
     """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first."""
     withdraw_report(output)
     for stage in case.pipeline.stages:
@@ -58,6 +75,9 @@ def finish_case(case: Case, output: Path, engine: Engine | None = None, progress
             infer(case, stage.options, engine, progress)
         elif stage.name == "measure":
             measure(case, stage.options)
+            advise(case, stage.options, wishes.patient)
+            if wishes.radiomics:
+                extract(case, output)
         elif stage.name == "report":
             render(case, stage.options, output)
 

@@ -12,6 +12,7 @@ from medimg.classical.classifier import read_classifier
 from medimg.classical.find import confirmed
 from medimg.classical.find import find as find_by_shape
 from medimg.inference.detect_options import UNCHANGED, DetectOptions
+from medimg.inference.roi import Chest
 from medimg.pipeline import SHAPE
 from medimg.results import Finding
 from medimg.stages.case import Case
@@ -25,21 +26,22 @@ SMALLEST = 1e-6
 Found = tuple[list[Finding], list[str]]
 
 
-def detect(case: Case, options: DetectOptions, by_network: Callable[[DetectOptions], Found]) -> None:
+def detect(case: Case, options: DetectOptions, by_network: Callable[[Chest, DetectOptions], Found]) -> None:
     """Put the findings of at least `options.threshold` into the report, strongest first, and the warnings.
 
     by_network: runs the bundle's network with other options than these; not called where the method is shape.
     """
+    chest = Chest(case.first)
     path = case.pipeline.bundle / SHAPE
     if options.method == "shape":
-        findings, warnings = find_by_shape(case.first, read_classifier(path), options.label)
+        findings, warnings = find_by_shape(chest, read_classifier(path), options.label)
     elif options.shape_weight > 0:
         classifier = read_classifier(path)
-        findings, warnings = by_network(replace(options, threshold=CANDIDATE_PROBABILITY))
-        findings = confirmed(findings, case.first, classifier, options.shape_weight)
+        findings, warnings = by_network(chest, replace(options, threshold=CANDIDATE_PROBABILITY))
+        findings = confirmed(findings, chest, classifier, options.shape_weight)
     else:
         lowest = uncalibrated(options.threshold, options.calibration)
-        findings, warnings = by_network(replace(options, threshold=lowest))
+        findings, warnings = by_network(chest, replace(options, threshold=lowest))
     case.report.findings = _reported(findings, options)
     case.report.warnings += warnings
 

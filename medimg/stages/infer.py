@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from medimg.bundles.as_pipeline import BundlePipeline
 from medimg.inference.detect_options import DetectOptions
 from medimg.inference.preconditions import check_scan
+from medimg.inference.roi import Chest
 from medimg.progress import Progress, silent
 from medimg.results import Finding
 from medimg.stages.bundled import run_bundle
@@ -56,18 +57,18 @@ def _detect(case: Case, options: dict[str, Any], engine: Engine, progress: Progr
         return NO_DEVICE
     device = engine.start()
 
-    def by_network(asked: DetectOptions) -> tuple[list[Finding], list[str]]:
+    def by_network(chest: Chest, asked: DetectOptions) -> tuple[list[Finding], list[str]]:
         from medimg.bundle import load_bundle
         from medimg.inference.find import find
 
         bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
-        return find(bundle, case.first, asked, device, progress)
+        return find(bundle, chest, asked, device, progress)
 
     detect(case, chosen, by_network)
     return _described(device)
 
 
-def _no_network(_: DetectOptions) -> tuple[list[Finding], list[str]]:
+def _no_network(_chest: Chest, _: DetectOptions) -> tuple[list[Finding], list[str]]:
     raise AssertionError("the classical detector has no network")
 
 

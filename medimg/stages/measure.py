@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from medimg.inference.roi import lungs
 from medimg.measure import common
-from medimg.measure.lesion import lesions
+from medimg.measure.lesion import lesions, volumes_of_groups
 from medimg.measure.nodule import measure_nodule, segment_nodule
+from medimg.measure.position import LungMap, position
+from medimg.measure.rano import ENHANCING, sum_of_products_mm2
 from medimg.results import Finding, Segmentation
 from medimg.stages.case import Case
 from medimg.study import Volume
@@ -31,21 +34,27 @@ def measure(case: Case, options: dict[str, Any]) -> None:
 
 
 def _measure_detections(case: Case) -> None:
-    """Give each detection its mask, volume and axes, and the report a label map with one label a finding."""
+    """Give each detection its mask, sizes and position, and the report a label map with one label a finding."""
     volume = case.first
     labels = np.zeros(volume.shape, dtype=np.uint8)
     names: dict[int, str] = {}
     measured = []
+    region = lungs(volume) if case.report.findings else None
+    lung_map = None if region is None else LungMap(region)
     for value, finding in enumerate(case.report.findings, start=1):
-        outlined = _outlined(volume, finding, labels, value) if value <= MAX_LABELS else None
+        outlined = _outlined(volume, finding, labels, value, lung_map) if value <= MAX_LABELS else None
         if outlined is not None:
             names[value] = finding.id
         measured.append(outlined or finding)
     case.report.findings = measured
     case.report.segmentation = Segmentation(labels, volume.affine_ras, names)
+    label = str(case.pipeline.options("infer").get("label", "nodule"))
+    case.report.measurements = {f"{label}_count": len(measured)}
 
 
-def _outlined(volume: Volume, finding: Finding, labels: np.ndarray[Any, Any], value: int) -> Finding | None:
+def _outlined(
+    volume: Volume, finding: Finding, labels: np.ndarray[Any, Any], value: int, lung_map: LungMap | None
+) -> Finding | None:
     """Draw the finding's mask into `labels`; None when nothing stands out from the lung there."""
     if finding.diameter_mm is None:
         return None
@@ -58,7 +67,7 @@ def _outlined(volume: Volume, finding: Finding, labels: np.ndarray[Any, Any], va
     if not len(free):
         return None
     labels[tuple(free.T)] = value
-    measurements = measure_nodule(volume, nodule)
+    measurements = {**measure_nodule(volume, nodule), **position(nodule.outline, lung_map)}
     return replace(
         finding,
         volume_mm3=measurements.pop("volume_mm3"),
@@ -69,10 +78,17 @@ def _outlined(volume: Volume, finding: Finding, labels: np.ndarray[Any, Any], va
 
 
 def _measure_lesions(case: Case, options: dict[str, Any]) -> None:
-    """One finding for each connected lesion of the segmentation."""
+    """One finding for each connected lesion of the segmentation, and the volumes of the whole label map."""
     segmentation = case.report.segmentation
     if segmentation is None:
         return
     groups = {str(name): tuple(int(value) for value in values) for name, values in options.get("groups", {}).items()}
     minimum = float(options.get("min_volume_mm3", DEFAULT_MIN_LESION_MM3))
-    case.report.findings = lesions(segmentation, groups, minimum, str(options.get("label", "lesion")))
+    label = str(options.get("label", "lesion"))
+    found = lesions(segmentation, groups, minimum, label)
+    volumes = volumes_of_groups(segmentation.voxel_counts(), groups, segmentation)
+    case.report.findings = found
+    case.report.measurements = {f"{label}_count": len(found), **volumes}
+    if ENHANCING in groups:
+        known = volumes[f"{ENHANCING}_mm3"] is not None
+        case.report.measurements[f"{ENHANCING}_sum_of_products_mm2"] = sum_of_products_mm2(found) if known else None

@@ -12,19 +12,22 @@ from torch import nn
 from medimg.bundle import load_bundle, load_weights
 from medimg.errors import TrainingError
 from medimg.train.config import TrainConfig
+from medimg.train.members import first_member
 
 
 def fresh_network(config: TrainConfig, bundle: Path, start: Path | None = None, *, trusted: bool = False) -> nn.Module:
     """The network with the weights at `start`, or fresh ones, a function of the seed.
 
+    Of an ensemble one network is trained; where `start` holds an ensemble, it begins with its first.
     Raises PipelineError or TrainingError when it cannot be built or `start` holds the weights of another one,
     UntrustedBundleError for a bundle that nobody vouches for, whichever network is trained.
     """
     torch.manual_seed(config.seed)
     source = load_bundle(bundle, trusted=trusted)
-    network = source.network() if config.network is None else _named(config.network)
+    network = source.member() if config.network is None else _named(config.network)
     if start is not None:
-        load_weights(network, start)
+        names = set(network.state_dict())
+        load_weights(network, start, lambda state: first_member(state, names))
     return network
 
 

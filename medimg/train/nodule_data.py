@@ -46,7 +46,10 @@ MIN_CORRELATION = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """One nodule at the centre of its crop: hu and mask (A, B, C); centre in voxels; diameter of equal volume."""
+    """One nodule at the centre of its crop: hu and mask (A, B, C); centre in voxels; diameter of equal volume.
+
+    texture: LIDC's rating, 1 ground-glass to 5 solid, 0 where it is not known.
+    """
 
     case: str
     hu: Hu
@@ -121,7 +124,7 @@ def _load_scan(path: Path, data: Path, crops: list[Crop]) -> Scan:
     found = [nodule for crop in crops if crop.case == name for nodule in _locate(crop, volume.array)]
     nodules = np.array(found, dtype=np.float64).reshape(-1, 4)
     ignore = _excluded_marks(data, name, volume.affine_ras)
-    return Scan(name, volume.array, volume.affine_ras, mask, nodules, _apart(ignore, nodules))
+    return Scan(name, volume.array, volume.affine_ras, mask, nodules, apart(ignore, nodules))
 
 
 def _draw_phantom(seed: list[int]) -> Scan:
@@ -177,7 +180,7 @@ def _excluded_marks(data: Path, name: str, affine_ras: geometry.Affine) -> NDArr
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def _apart(ignore: NDArray[np.float64], nodules: NDArray[np.float64]) -> NDArray[np.float64]:
+def apart(ignore: NDArray[np.float64], nodules: NDArray[np.float64]) -> NDArray[np.float64]:
     """Marks that are not one of the nodules themselves."""
     gaps = np.linalg.norm(ignore[:, None, :3] - nodules[None, :, :3], axis=2) - nodules[None, :, 3] / 2
     return np.asarray(ignore[(gaps > 0).all(axis=1)])

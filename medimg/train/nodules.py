@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from torch.nn import functional
 from medimg.errors import TrainingError
 from medimg.inference.detect import Candidates, cell_to_voxel, peaks
 from medimg.train import nodule_patches as patches
-from medimg.train.folds import patients_of_fold
 from medimg.train.nodule_augment import augmented, normalised
 from medimg.train.nodule_canvas import SIZE, Patch, Rng, Truth, Vector
-from medimg.train.nodule_data import Crop, Scan, draw_phantoms, load_crops, load_scans
+from medimg.train.nodule_data import Crop, Scan, draw_phantoms
+from medimg.train.nodule_split import split
 
 STRIDE = 2
 """Input voxels per cell of the heat map."""
@@ -69,10 +69,10 @@ MULTIPLE = 8
 class NoduleTask:
     """See `medimg.train.task.Task`.
 
-    data: folder laid out as `nodule_data` says. holdout: patients that are in no set at all. fold: "k/n": the patients
-    are drawn by `seed` into n folds, and the crops of fold k (from 0) are kept for validation. validation_scan: the
-    scan whose upper `validation_part` (along the patient) only measures false positives. phantoms: how many analytic
-    chests are drawn. mix: share of each kind of patch.
+    data: datalist with boxes, or folder laid out as `nodule_data` says. holdout: patients (of a datalist: cases) that
+    are in no set at all. fold: "k/n": the patients are drawn by `seed` into n folds, and those of fold k (from 0) are
+    kept for validation. Of a folder alone, validation_scan: the scan whose upper `validation_part` (along the patient)
+    only measures false positives. phantoms: how many analytic chests are drawn. mix: share of each kind of patch.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class NoduleTask:
         self.batch_size = batch_size
         shares = np.array([float(mix.get(kind, 0)) for kind in KINDS])
         self.shares = shares / shares.sum()
-        crops = [crop for crop in load_crops(Path(data)) if crop.case not in set(holdout)]
-        scans = [scan for scan in load_scans(Path(data), crops) if scan.name not in set(holdout)]
-        self.train_crops, self.validation_crops = split_patients(crops, {scan.name for scan in scans}, fold, seed)
-        self.train_scans, self.validation_slab = _split_scans(scans, validation_scan, validation_part)
-        self.slab_fraction = _lung_share(self.validation_slab, scans)
+        chosen = split(Path(data), tuple(holdout), fold, seed, validation_scan, validation_part)
+        self.cases = chosen.cases
+        self.train_crops, self.train_scans = chosen.crops, chosen.scans
+        self.validation_crops, self.validation_scans = chosen.validation_crops, chosen.validation_scans
+        self.validation_share = chosen.validation_share
         points = [np.argwhere(scan.lung).astype(np.int32) for scan in self.train_scans]
         drawn = draw_phantoms(phantoms, seed)
         self.sources = patches.Sources(self.train_crops, self.train_scans, points, np.empty((0, 4)), drawn)
@@ -127,11 +127,12 @@ class NoduleTask:
         swing by chance; an untrained network finds all of them at a probability that nothing exceeds.
         """
         hits, errors = zip(*(self._hit(network, crop) for crop in self.validation_crops), strict=True)
+        found = [self._alarms(network, scan).probability for scan in self.validation_scans]
         # strongest first, and a zero so that the curve ends
-        alarms = np.append(self._alarms(network, self.validation_slab).probability, 0.0)
+        alarms = np.append(np.sort(np.concatenate(found))[::-1], 0.0)
         result: dict[str, float] = {}
         for rate in RATES:
-            threshold = float(np.interp(rate * self.slab_fraction, np.arange(len(alarms)), alarms))
+            threshold = float(np.interp(rate * self.validation_share, np.arange(len(alarms)), alarms))
             result[f"sensitivity_{rate:g}"] = float(np.mean(np.array(hits) > threshold))
             result[f"threshold_{rate:g}"] = threshold
         result["mean_probability"] = float(np.mean(hits))
@@ -214,16 +215,6 @@ def targets(truth: Truth) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
 
 
-def split_patients(crops: list[Crop], background: Set[str], fold: str, seed: int) -> tuple[list[Crop], list[Crop]]:
-    """Training and validation crops, by patient; patients whose whole scan is `background` stay in training.
-
-    Raises TrainingError for a fold that is not "k/n" or leaves either side empty.
-    """
-    free = [crop.case for crop in crops if crop.case not in background]
-    chosen = patients_of_fold(free, fold, seed)
-    return [c for c in crops if c.case not in chosen], [c for c in crops if c.case in chosen]
-
-
 def _candidates(network: nn.Module, hu: Tensor, threshold: float) -> Candidates:
     """Candidates in a volume (I, J, K) of HU at 1 mm."""
     image = normalised(hu)[None, None]
@@ -242,21 +233,3 @@ def _candidates(network: nn.Module, hu: Tensor, threshold: float) -> Candidates:
             sliding_window_inference(image.to(device), window, 1, predict, OVERLAP, mode="gaussian")
         )
     return peaks(torch.sigmoid(output[0, 0]), output[0, 1], STRIDE, threshold)
-
-
-def _split_scans(scans: list[Scan], name: str, part: float) -> tuple[list[Scan], Scan]:
-    """Training scans, and the upper part (RAS: the last slices) of scan `name`."""
-    by_name = {scan.name: scan for scan in scans}
-    if name not in by_name:
-        raise TrainingError(f"validation_scan {name!r} is not there; choose one of {', '.join(by_name)}")
-    scan = by_name[name]
-    slices = np.flatnonzero(scan.lung.any(axis=(0, 1)))
-    border = int(slices[-1] + 1 - part * len(slices))
-    kept = [scan.slab(0, border) if other.name == name else other for other in scans]
-    return kept, scan.slab(border, scan.hu.shape[2])
-
-
-def _lung_share(slab: Scan, scans: list[Scan]) -> float:
-    """The slab's lung volume as a fraction of its whole scan's."""
-    whole = next(scan for scan in scans if scan.name == slab.name)
-    return float(slab.lung.sum() / whole.lung.sum())

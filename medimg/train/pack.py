@@ -13,14 +13,14 @@ import yaml
 
 import medimg
 from medimg import files
+from medimg.bundle import MIRRORED
 from medimg.bundles.trust import audit, record, require_trust
-from medimg.pipeline import PIPELINE_FILE, WEIGHTS, Pipeline
+from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline
 from medimg.train.checkpoint import LAST_WEIGHTS, State
 from medimg.train.config import TrainConfig
 from medimg.train.journal import read_log
-
-INFERENCE_CONFIG = Path("configs") / "inference.json"
-TRAINING_RECORD = Path("docs") / "training.json"
+from medimg.train.members import as_single
+from medimg.train.record import TRAINING_RECORD
 
 
 def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start: Path | None = None) -> Path:
@@ -34,10 +34,15 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start
     require_trust(audit(pipeline.bundle), pipeline.trusted)
     bundle = run / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
-    if config.network is not None:
-        _replace_network(bundle / INFERENCE_CONFIG, config.network)
     document = yaml.safe_load((pipeline.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
     document["bundle"] = bundle.name
+    inference = json.loads((pipeline.bundle / INFERENCE_CONFIG).read_text(encoding="utf-8"))
+    if any(inference.get(MIRRORED, ())):
+        # the members shared the mirror images out; one network sees them all again
+        document = with_flips(document, True)
+    packed = as_single(inference) | ({"network_def": config.network} if config.network else {})
+    if packed != inference:
+        files.write_json(bundle / INFERENCE_CONFIG, packed)
     files.write_text(run / PIPELINE_FILE, yaml.safe_dump(document, sort_keys=False))
     weights = torch.load(run / LAST_WEIGHTS, map_location="cpu", weights_only=True)
     with files.atomic_path(bundle / WEIGHTS) as temporary:
@@ -47,9 +52,14 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start
     return bundle
 
 
-def _replace_network(path: Path, network: dict[str, Any]) -> None:
-    document = json.loads(path.read_text(encoding="utf-8"))
-    files.write_json(path, {**document, "network_def": network})
+def with_flips(document: dict[str, Any], flips: bool) -> dict[str, Any]:
+    """A pipeline.yaml whose infer stage does, or does not, average over mirror images; only where it says either."""
+
+    def changed(stage: dict[str, Any]) -> dict[str, Any]:
+        options = stage.get("infer") or {}
+        return {"infer": {**options, "flips": flips}} if "flips" in options else stage
+
+    return {**document, "stages": [changed(stage) for stage in document["stages"]]}
 
 
 def _record(config: TrainConfig, state: State, run: Path, start: Path | None) -> dict[str, Any]:
@@ -60,6 +70,7 @@ def _record(config: TrainConfig, state: State, run: Path, start: Path | None) ->
         "start_sha256": files.sha256_of_file(start) if start else None,
         "steps": state.step,
         "task": config.task,
+        "cases": state.task.cases,
         "hours": round(state.seconds / 3600, 3),
         "precision": config.precision,
         "parameters": sum(parameter.numel() for parameter in state.network.parameters()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,16 @@ from medimg.classical.blobs import MAX_BLOBS, blobs
 from medimg.classical.classifier import LIMIT, ShapeClassifier
 from medimg.classical.region import searched
 from medimg.classical.shape import describe
+from medimg.datalist.read import DatalistCase
 from medimg.errors import TrainingError
+from medimg.inference.roi import Chest
 from medimg.pipeline import PIPELINE_FILE, Pipeline
 from medimg.study import Volume
-from medimg.train.folds import patients_of_fold
+from medimg.train.cases import divide, read_cases, read_scan
 from medimg.train.nodule_data import CROPS, SCANS, load_crops, load_scans
+from medimg.train.nodule_scans import marks
+from medimg.train.nodule_split import background, has_crops, split_patients
+from medimg.train.record import TRAINING_RECORD
 from medimg.volumes import read_volume
 
 NODULE, OTHER, UNKNOWN = 1, 0, -1
@@ -31,8 +36,6 @@ CROP_WEIGHT = 0.3
 
 POSITIVE_SHARE = 0.05
 """Weight of all nodules together over that of all blobs; calibration undoes it."""
-
-TRAINING_RECORD = Path("docs") / "training.json"
 
 Values = NDArray[np.float64]
 
@@ -65,9 +68,8 @@ class Described:
 def train_shape(pipeline: Pipeline, config_path: Path | None, data: Path, output: Path, fold: str | None) -> Path:
     """Learn from `data` and write output/pipeline.yaml and output/bundle with the new classifier; return the bundle."""
     config = read_shape_config(config_path or pipeline.folder / "train.yaml", fold)
-    used = [
-        case for case in described_cases(data, config.holdout, config.blobs) if case.case not in _left_out(data, config)
-    ]
+    out = _left_out(data, config)
+    used = described_cases(data, {*config.holdout, *out}, config.blobs)
     classifier = learn(used, config.penalty)
     bundle = output / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True)
@@ -80,7 +82,7 @@ def train_shape(pipeline: Pipeline, config_path: Path | None, data: Path, output
         "fold": config.fold,
         "penalty": config.penalty,
         "blobs": config.blobs,
-        "cases": sorted({case.case for case in used}),
+        "cases": {"training": sorted({case.case for case in used}), "validation": sorted(out)},
         "nodule_blobs": int(sum(np.count_nonzero(case.label == NODULE) for case in used)),
         "other_blobs": int(sum(np.count_nonzero(case.label == OTHER) for case in used)),
     }
@@ -112,8 +114,10 @@ def learn(cases: Sequence[Described], penalty: float) -> ShapeClassifier:
     return ShapeClassifier(mean, deviation, coefficients[: z.shape[1]], products, intercept)
 
 
-def described_cases(data: Path, holdout: Sequence[str] = (), strongest: int = MAX_BLOBS) -> list[Described]:
-    """The blobs of every crop and of every whole lung region of `data`, but for the patients in `holdout`."""
+def described_cases(data: Path, holdout: Collection[str] = (), strongest: int = MAX_BLOBS) -> list[Described]:
+    """The blobs of every case of `data`, a folder of crops or else a datalist, but for the patients in `holdout`."""
+    if not has_crops(data):
+        return [_described(case, strongest) for case in read_cases(data, holdout)]
     crops = [crop for crop in load_crops(data) if crop.case not in holdout]
     cases = []
     for crop in crops:
@@ -132,16 +136,27 @@ def described_cases(data: Path, holdout: Sequence[str] = (), strongest: int = MA
     return cases
 
 
+def _described(case: DatalistCase, strongest: int) -> Described:
+    volume = read_scan(case)
+    nodules, unknown = ([(geometry.lps_to_ras(point), size) for point, size in found] for found in marks(case))
+    return describe_case(case.id, volume, nodules, unknown, None, strongest)
+
+
 def describe_case(
     name: str,
     volume: Volume,
     nodules: Sequence[tuple[Values, float]],
     unknown: Sequence[tuple[Values, float]],
-    weight: float,
+    weight: float | None,
     strongest: int = MAX_BLOBS,
 ) -> Described:
-    """nodules: (centre RAS mm, diameter); unknown: (centre, radius). Blobs of one nodule share a weight of 1."""
-    region = searched(volume)
+    """nodules: (centre RAS mm, diameter); unknown: (centre, radius). Blobs of one nodule share a weight of 1.
+
+    weight: of the other blobs; None gives those of a crop, in which no lungs are found, CROP_WEIGHT and others 1.
+    """
+    region = searched(chest := Chest(volume))
+    if weight is None:
+        weight = CROP_WEIGHT if chest.lungs is None else 1.0
     found = blobs(region.hu, region.lung)
     found = found.select(np.arange(min(len(found), strongest or len(found))))
     centres = geometry.to_world(region.affine_ras, found.voxels)
@@ -160,15 +175,15 @@ _COLUMNS = ("features", "label", "weight")
 
 
 def _left_out(data: Path, config: ShapeConfig) -> set[str]:
+    """The cases of the fold, which nothing is learned from."""
     if not config.fold:
         return set()
-    patients = [crop.case for crop in load_crops(data) if crop.case not in config.holdout]
-    return patients_of_fold([case for case in patients if case not in background(data)], config.fold, config.seed)
-
-
-def background(data: Path) -> set[str]:
-    """The patients whose whole lungs are there; they are in no fold."""
-    return {path.name.removesuffix("_ct.nii.gz") for path in (data / SCANS).glob("*_ct.nii.gz")}
+    if not has_crops(data):
+        _, scored = divide(read_cases(data, config.holdout), config.fold, config.seed)
+        return {case.id for case in scored}
+    crops = [crop for crop in load_crops(data) if crop.case not in config.holdout]
+    _, unseen = split_patients(crops, background(data), config.fold, config.seed)
+    return {crop.case for crop in unseen}
 
 
 def read_shape_config(path: Path, fold: str | None = None) -> ShapeConfig:

@@ -11,7 +11,11 @@ class Task(Protocol):
     """Patches, loss and validation of one pipeline.
 
     Built with `data` (path) and `seed` (int) among its options, and with `fold` ("k/n") when `--fold` is given.
+
+    cases: use ("training", "validation", ...) -> names of the cases, for the record of the run.
     """
+
+    cases: dict[str, list[str]]
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """Training batch: "image" (B, C, *S) float32 and targets; a pure function of (seed, index, refreshed state).

@@ -12,25 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medimg.bundle import Bundle, load_bundle
+from medimg.datalist.layouts import ROLES
+from medimg.datalist.read import DatalistCase
 from medimg.errors import TrainingError
-from medimg.inference.device import choose_device
 from medimg.inference.prepare import network_input
 from medimg.inference.resample import labels_on_grid
-from medimg.inference.windows import stitched_output
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.study import Source, Volume
-from medimg.train.tumour_data import (
-    REGIONS,
-    ROLES,
-    TumourCase,
-    case_folders,
-    fold_names,
-    make_case,
-    read_case,
-    regions,
-    visible,
-)
+from medimg.train.cases import divide, read_cases
+from medimg.train.segmentation import region_scores
+from medimg.train.tumour_data import REGIONS, TumourCase, make_case, read_case, regions, visible
 from medimg.train.tumour_heads import HeadPool
 from medimg.train.tumour_patches import dropped, patch, scanner, without
 
@@ -45,8 +37,8 @@ drawn of it beside 0.1 ml, and a lesion of a few voxels does not weigh as much a
 class TumourTask:
     """Batches of patches from real and analytic cases; see `medimg.train.task.Task`.
 
-    data: folder of case folders (BraTS as published, old or new names). pipeline: whose bundle preprocesses.
-    holdout: cases never read. validation: cases scored whole, or fold: "k/n", which draws them by patient.
+    data: datalist, or folder of case folders (BraTS as published, old or new names). pipeline: whose bundle
+    preprocesses. holdout: cases never read. validation: cases scored whole, or fold: "k/n", see `divide`.
     large_size from step `large_from` on: patches that show the network most of a brain at once.
     missed: weight of missed voxels against falsely drawn ones (1 - missed) for each of REGIONS: 0.5 is Dice, 0.7 the
     choice of Salehi et al. (Tversky loss, MLMI 2017). heads, renew, synthetic: the pool that patches come from, see
@@ -76,17 +68,12 @@ class TumourTask:
         self.missed = torch.tensor(missed)
         self.size, self.large_size, self.large_from = size, large_size, large_from
         self.bundle = load_bundle(load_pipeline(pipeline).bundle)
-        folders = [folder for folder in case_folders(Path(data)) if folder.name not in set(holdout)]
-        if fold:
-            validation = fold_names([folder.name for folder in folders], fold, seed)
-        if strangers := set(validation) - {folder.name for folder in folders}:
-            raise TrainingError(f"validation cases {', '.join(sorted(strangers))} are not in {data}")
-        cases = [read_case(folder, self.bundle) for folder in folders]
-        self.validation = [case for case in cases if case.name in set(validation)]
-        self.training = [case for case in cases if case.name not in set(validation)]
+        cases = read_cases(Path(data), set(holdout))
+        kept, scored = _named(cases, validation, data) if validation and not fold else divide(cases, fold, seed)
+        self.cases = {"training": [case.id for case in kept], "validation": [case.id for case in scored]}
+        self.validation = [read_case(case, self.bundle) for case in scored]
+        self.training = [read_case(case, self.bundle) for case in kept]
         self.training += [_phantom(number, self.bundle) for number in range(phantoms)]
-        if not self.training or not self.validation:
-            raise TrainingError(f"{data}: nothing left to train on or to validate with; change holdout or validation")
         self.pool = HeadPool(self.training, seed, heads, renew, synthetic)
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -119,14 +106,7 @@ class TumourTask:
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Mean Dice of each region over the validation cases; the score is their mean."""
-        device = choose_device(str(next(network.parameters()).device))
-        scores: list[list[float]] = []
-        for case in self.validation:
-            masks = stitched_output(self.bundle, network, case.image.float(), device) > 0
-            truth = regions(case.labels) > 0
-            scores.append([dice_score(mask, expected) for mask, expected in zip(masks, truth, strict=True)])
-        means = np.mean(scores, axis=0)
-        return {"score": float(means.mean()), **{n: float(v) for n, v in zip(REGIONS, means, strict=True)}}
+        return region_scores(self.bundle, network, self.validation, regions, REGIONS)
 
     def refresh(self, network: nn.Module, step: int) -> None:
         """Nothing here depends on the network."""
@@ -139,10 +119,16 @@ class TumourTask:
         """Nothing to take up."""
 
 
-def dice_score(mask: Tensor, truth: Tensor) -> float:
-    """2 |A and B| / (|A| + |B|); 1 when both are empty (the BraTS challenge's rule)."""
-    total = int(mask.sum()) + int(truth.sum())
-    return 1.0 if total == 0 else 2 * int((mask & truth).sum()) / total
+def _named(
+    cases: Sequence[DatalistCase], validation: Sequence[str], data: str
+) -> tuple[list[DatalistCase], list[DatalistCase]]:
+    """The cases that are not in `validation`, and those that are."""
+    if strangers := set(validation) - {case.id for case in cases}:
+        raise TrainingError(f"validation cases {', '.join(sorted(strangers))} are not in {data}")
+    kept = [case for case in cases if case.id not in set(validation)]
+    if not kept:
+        raise TrainingError(f"{data}: nothing left to train on; change holdout or validation")
+    return kept, [case for case in cases if case.id in set(validation)]
 
 
 def _phantom(number: int, bundle: Bundle) -> TumourCase:

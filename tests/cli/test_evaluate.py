@@ -152,6 +152,26 @@ def test_a_fold_is_predicted_alone(tmp_path, evaluate, chest):
     assert "fold 7 is empty; the folds of its cases are 0, 1" in one_line(empty)
 
 
+def test_runs_of_several_folds_are_pooled_into_one_table(tmp_path, evaluate, chest):
+    arguments = []
+    for number in range(2):
+        run = toy.detector(tmp_path / f"run{number}", roi="whole")
+        cases = {"training": [str(1 - number)], "validation": [str(number)]}
+        record = {"task": {"fold": f"{number}/2"}, "cases": cases}
+        (run / "bundle" / "docs").mkdir(exist_ok=True)
+        (run / "bundle" / "docs" / "training.json").write_text(json.dumps(record))
+        arguments += ["--pipeline", run]
+    result = evaluate(*arguments, *chest[2:])
+    assert result.exit_code == 0, result.output
+    written = document(tmp_path / "scores")
+    assert (written["counts"]["scans"], written["counts"]["true_positives"]) == (2, 2)
+    assert [identity["name"] for identity in written["pipelines"]] == ["toy_detector"] * 2
+    assert any("1 cases that no run kept for validation were left out (gone" in line for line in written["warnings"])
+    alone = evaluate(*arguments[:2], *chest[2:], "--fold", "1/2")
+    assert alone.exit_code == 3, alone.output
+    assert "the weights were trained on 1 of the cases (1, ...)" in alone.stderr
+
+
 def test_a_detector_is_scored_as_a_classifier_of_scans(tmp_path, evaluate, chest):
     evaluate(*chest, "--task", "classification", "--fold", 0)
     counts = document(tmp_path / "scores")["counts"]

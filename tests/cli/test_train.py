@@ -207,6 +207,38 @@ def test_training_can_go_on_from_the_weights_of_the_bundle(tmp_path, train):
     assert record["start_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
+def test_runs_become_an_ensemble_that_infer_and_train_take(tmp_path, train):
+    for number in range(2):
+        toy.detector(tmp_path / f"run-{number}", flips=True)
+    arguments = ["ensemble", *(str(tmp_path / f"run-{number}") for number in range(2)), "-o", str(tmp_path / "both")]
+    packed = CliRunner().invoke(cli, arguments, prog_name="medimg")
+    assert packed.exit_code == 0, packed.output
+    assert packed.stdout.startswith("ensemble of 2 networks, 0.0 MB of weights; bundle in")
+    toy.chest_crop(tmp_path / "ct.nii.gz", AFFINE, (0.0, 0.0, 25.0))
+    reports = []
+    for name in ("run-0", "both"):
+        arguments = ["infer", "--volume", str(tmp_path / "ct.nii.gz"), "--pipeline", str(tmp_path / name)]
+        assert CliRunner().invoke(cli, [*arguments, "-o", str(tmp_path / f"{name}-out")]).exit_code == 0
+        reports.append(json.loads((tmp_path / f"{name}-out" / "report.json").read_text(encoding="utf-8")))
+    # twins: the mean of both on two mirror images is what either gives on all four
+    (one,), (two,) = (report["findings"] for report in reports)
+    assert two["probability"] == pytest.approx(one["probability"], abs=1e-3)
+    assert two["center_lps_mm"] == pytest.approx(one["center_lps_mm"], abs=0.05)
+    (tmp_path / "both" / "train.yaml").write_text(CONFIG + "start: bundle\n")
+    result = train("--pipeline", str(tmp_path / "both"))
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "run" / "bundle" / "configs" / "inference.json").read_text(encoding="utf-8"))
+    assert document["network_def"]["_target_"] == "torch.nn.Conv3d"
+    assert "flips: true" in (tmp_path / "run" / "pipeline.yaml").read_text(encoding="utf-8")
+
+
+def test_an_ensemble_of_one_run_is_a_usage_error(tmp_path):
+    toy.detector(tmp_path / "run")
+    result = CliRunner().invoke(cli, ["ensemble", str(tmp_path / "run"), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "needs two runs or more" in result.stderr
+
+
 def test_a_configuration_that_is_wrong_is_one_line(tmp_path, train):
     (tmp_path / "bad.yaml").write_text("steps: 1")
     result = train("--config", str(tmp_path / "bad.yaml"))

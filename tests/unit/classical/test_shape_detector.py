@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from medimg import geometry
-from medimg.classical.blobs import blobs
+from medimg.classical.blobs import Blobs, _highest, blobs
 from medimg.classical.classifier import LIMIT, ShapeClassifier, read_classifier
 from medimg.classical.find import MIN_DISTANCE_MM, NO_BLOB_LOGIT, confirmed, find
-from medimg.classical.region import LUNG_HU, searched
+from medimg.classical.region import LUNG_HU, Region, searched
 from medimg.classical.shape import FEATURES, describe, directions
 from medimg.errors import PipelineError
+from medimg.inference.roi import Chest
 from medimg.pipeline import load_pipeline
 from medimg.results import Finding
 from medimg.study import Source, Volume
@@ -60,7 +62,7 @@ def weighing(**linear):
 def test_a_ball_is_a_blob_of_its_own_size_at_its_own_place(diameter):
     hu = lung()
     hu[ball((30, 28, 31), diameter)] = 30
-    region = searched(excerpt(hu))
+    region = searched(Chest(excerpt(hu)))
     found = blobs(region.hu, region.lung)
     first = found.select(np.array([0]))
     # axes of the excerpt run L, P, S; the region's R, A, S
@@ -72,7 +74,7 @@ def test_a_ball_is_a_blob_of_its_own_size_at_its_own_place(diameter):
 def test_shape_tells_a_ball_from_a_tube():
     hu = tube(lung(), 8)
     hu[ball((15, 15, 30), 8)] = 30
-    region = searched(excerpt(hu))
+    region = searched(Chest(excerpt(hu)))
     found = blobs(region.hu, region.lung)
     table = describe(region, found)
     at = {name: table[:, index] for index, name in enumerate(FEATURES)}
@@ -91,7 +93,7 @@ def test_a_nodule_at_the_pleura_is_a_blob_because_the_wall_is_taken_away():
     hu = lung()
     hu[:, :, 40:] = 40
     hu[ball((30, 30, 38), 9)] = 40
-    region = searched(excerpt(hu))
+    region = searched(Chest(excerpt(hu)))
     found = blobs(region.hu, region.lung)
     assert not region.whole
     assert np.linalg.norm(found.voxels - (30, 30, 37), axis=1).min() < 2.5
@@ -110,7 +112,7 @@ def test_findings_are_in_the_patients_frame_strongest_first_and_apart():
     hu[ball((45, 40, 20), 7)] = -300
     affine = AFFINE @ np.diag([0.8, 0.8, 1.25, 1.0])
     volume = excerpt(hu, affine)
-    findings, warnings = find(volume, weighing(contrast_hu=4.0), "nodule")
+    findings, warnings = find(Chest(volume), weighing(contrast_hu=4.0), "nodule")
     assert "no lung was found" in warnings[0]
     places = np.array([finding.center_lps_mm for finding in findings])
     for voxel in ((15, 15, 30), (45, 40, 20)):
@@ -145,12 +147,12 @@ def test_a_second_opinion_moves_a_probability_towards_the_shape():
 
     both = [finding(1, (5, 55, 8)), finding(2, (30, 30, 31))]
     liked = weighing(contrast_hu=4.0)
-    first, second = confirmed(both, volume, liked, 0.5)
+    first, second = confirmed(both, Chest(volume), liked, 0.5)
     assert first.id == "nodule-2"
     assert first.probability > 0.9
     assert second.probability == pytest.approx(1 / (1 + np.exp(-0.5 * NO_BLOB_LOGIT)), abs=0.05)
-    assert [f.probability for f in confirmed(both, volume, liked, 0.0)] == pytest.approx([0.5, 0.5])
-    assert confirmed([], volume, liked, 0.5) == []
+    assert [f.probability for f in confirmed(both, Chest(volume), liked, 0.0)] == pytest.approx([0.5, 0.5])
+    assert confirmed([], Chest(volume), liked, 0.5) == []
 
 
 def test_a_classifier_survives_its_file(tmp_path):
@@ -195,3 +197,23 @@ def test_it_runs_from_scan_to_report_where_torch_is_not_installed(tmp_path):
 def test_it_is_only_chosen_by_name():
     assert not load_pipeline("lung_nodule_classical").automatic
     assert load_pipeline("lung_nodule").automatic
+
+
+def test_maxima_and_depths_are_those_of_filters_over_the_whole_image():
+    """What is computed at a few voxels only equals scipy's answer for every voxel."""
+    random = np.random.default_rng(3)
+    response = random.normal(0, 40, (23, 19, 21)).astype(np.float32)
+    response[5:8, 5:8, 5:8] = 90  # a plateau is all maximum
+    strong = response > 25
+    expected = strong & (response >= ndimage.maximum_filter(response, 3, mode="nearest"))
+    assert np.array_equal(_highest(response, np.argwhere(strong)), np.argwhere(expected))
+
+    inner = ball((30, 30, 30), 44) & ~ball((44, 30, 30), 14)
+    region = Region(np.full(inner.shape, LUNG_HU, np.float32), inner, np.eye(4), whole=True)
+    voxels = random.uniform(2, SIZE - 3, (60, 3))
+    depth = ndimage.distance_transform_edt(np.pad(inner[::2, ::2, ::2], 1, mode="edge")) * 2
+    cells = np.rint(voxels / 2).astype(int) + 1
+    asked = Blobs(voxels, np.full(60, 8.0), np.full(60, 50.0), np.full((60, 3), -1.0))
+    measured = describe(region, asked)[:, FEATURES.index("surface_distance_mm")]
+    assert measured == pytest.approx(np.minimum(depth[tuple(cells.T)], 30.0))
+    assert measured.max() > 5

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medimg import geometry
-from medimg.inference.roi import LungRegion, lungs
+from medimg.inference import roi
+from medimg.inference.roi import Chest, LungRegion, lungs
 from medimg.study import Source, Volume
 
 SPACING = 4.0
@@ -41,6 +42,15 @@ def volume(hu, affine=None):
 
 def centres(*voxels):
     return np.array(voxels) * SPACING
+
+
+def test_the_lungs_of_a_chest_are_those_of_its_volume_and_are_searched_for_once(monkeypatch):
+    scan, calls = volume(chest()), []
+    monkeypatch.setattr(roi, "lungs", lambda asked: calls.append(asked) or lungs(asked))
+    both = Chest(scan)
+    assert (both.lungs.mask == lungs(scan.canonical()).mask).all()
+    assert both.lungs is both.lungs
+    assert len(calls) == 1
 
 
 def test_both_lungs_of_a_chest_are_in_the_region_and_the_heart_between_them_is_not():

@@ -73,7 +73,10 @@ def phantom() -> Callable[..., tuple[Volume, np.ndarray]]:
 
 
 def _ellipsoid(points: np.ndarray, radii_mm: tuple[float, float, float]) -> np.ndarray:
-    """1 inside, 0 outside, with a smooth edge about EDGE_MM wide whose half maximum is the true surface."""
-    scaled = np.linalg.norm(points / np.array(radii_mm), axis=-1)
-    depth_mm = (1.0 - scaled) * min(radii_mm)
-    return 1.0 / (1.0 + np.exp(-np.clip(depth_mm / (EDGE_MM / 2), -50, 50)))
+    """1 inside, 0 outside, with a smooth edge about EDGE_MM wide, its integral the volume of the ellipsoid."""
+    scale_mm = EDGE_MM / 2
+    # the mean cube of a radius with logistic spread s is R^3 + pi^2 s^2 R: a blurred edge must not add volume
+    radii = np.array(radii_mm) / (1 + (np.pi * scale_mm / np.mean(radii_mm)) ** 2) ** (1 / 3)
+    scaled = np.linalg.norm(points / radii, axis=-1)
+    depth_mm = (1.0 - scaled) * radii.min()
+    return 1.0 / (1.0 + np.exp(-np.clip(depth_mm / scale_mm, -50, 50)))

@@ -76,12 +76,8 @@ def test_a_lesion_cut_by_the_border_has_no_sizes():
     array[0:3, 2:5, 2:5] = 1
     (found,) = lesions(Segmentation(array, AFFINE, {1: "a"}), {"a": (1,)}, 0, label="tumour")
     assert found.id == "tumour-1"
-    assert found.measurements == {
-        "a_mm3": None,
-        "long_axis_mm": None,
-        "short_axis_mm": None,
-        "touches_border": True,
-    }
+    assert found.measurements.pop("touches_border") is True
+    assert set(found.measurements.values()) == {None}
     assert found.diameter_mm is None
     assert found.volume_mm3 is None
     assert found.box_lps_mm is not None

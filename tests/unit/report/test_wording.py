@@ -18,6 +18,9 @@ from medimg.results import Segmentation
         ("et_mm3", None, ("et", "\N{EN DASH}")),
         ("texture", "solid", ("texture", "solid")),
         ("ratio", 0.12345, ("ratio", "0.123")),
+        ("product_mm2", 123.4, ("product", "123 mm²")),
+        ("mass_mg", 812.3, ("mass", "812 mg")),
+        ("long_axis_ends_lps_mm", [1.0, -2.0], ("long axis ends lps", "1.0, -2.0 mm")),
     ],
 )
 def test_measurements_are_said_with_their_unit(name, value, said):

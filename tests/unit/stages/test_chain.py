@@ -97,6 +97,9 @@ def test_a_tumour_is_labelled_on_the_input_grid(tmp_path):
     (finding,) = case.report.findings
     assert finding.label == "tumour"
     assert finding.measurements["whole_mm3"] == pytest.approx(finding.volume_mm3)
+    assert case.report.measurements["tumour_count"] == 1
+    assert case.report.measurements["whole_mm3"] >= finding.volume_mm3
+    assert read_report(tmp_path / "out").measurements == case.report.measurements
 
 
 def test_without_an_optional_contrast_the_rest_is_the_same_and_the_reader_is_told(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from medimg.errors import TrainingError
+from medimg.errors import TrainingError, UsageError
 from medimg.files import atomic_path
 from medimg.train import nodule_patches as patches
 from medimg.train.nodule_augment import QUANTUM_HU, _noise, augmented, normalised
@@ -252,11 +252,11 @@ def test_a_folder_of_another_layout_is_refused_in_one_line(tmp_path):
     [
         ({"mix": {"wishes": 1}}, "unknown kinds wishes"),
         ({"validation_scan": "B9"}, "validation_scan 'B9' is not there"),
-        ({"fold": "2/2"}, "fold '2/2': give it as k/n"),
-        ({"fold": "first"}, "fold 'first': give it as k/n"),
-        ({"fold": "3/5"}, "fold 3/5: 2 patients leave training or validation empty"),
+        ({"fold": "2/2"}, "fold '2/2': write it k/n"),
+        ({"fold": "first"}, "fold 'first': write it k/n"),
+        ({"fold": "3/5"}, "5 folds of 2 patients"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(data, options, message):
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises((TrainingError, UsageError), match=message):
         make_task(data, **options)

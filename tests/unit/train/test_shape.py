@@ -9,7 +9,7 @@ import pytest
 
 from medimg.classical.shape import FEATURES
 from medimg.errors import TrainingError
-from medimg.train.folds import patients_of_fold
+from medimg.train.nodule_split import patients_of_fold
 from medimg.train.shape import NODULE, OTHER, UNKNOWN, Described, learn, read_shape_config
 
 PATIENTS = [f"P{number}" for number in range(11)]

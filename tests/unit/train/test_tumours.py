@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import numpy as np
@@ -9,22 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from medimg.errors import TrainingError
+from medimg.datalist.layouts import ROLES
+from medimg.errors import MedimgError, TrainingError, UsageError
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.train import tumours
-from medimg.train.tumour_data import (
-    ROLES,
-    TumourCase,
-    case_folders,
-    fold_names,
-    make_case,
-    read_case,
-    regions,
-    visible,
-)
+from medimg.train.cases import read_cases
+from medimg.train.segmentation import dice_score
+from medimg.train.tumour_data import TumourCase, make_case, read_case, regions, visible
 from medimg.train.tumour_patches import dropped, patch, scanner, without
-from medimg.train.tumours import TumourTask, dice_score
+from medimg.train.tumours import TumourTask
 from medimg.volumes import write_nifti
 
 SIDE = 32
@@ -94,16 +89,20 @@ def test_cases_are_found_under_old_and_new_names_and_nothing_else_is(tmp_path):
     write_case(tmp_path / "c_incomplete", without=("t2f",))
     (tmp_path / "d_empty").mkdir()
     (tmp_path / "notes.txt").write_text("x")
-    assert [folder.name for folder in case_folders(tmp_path)] == ["a_new", "b_old"]
+    assert [case.id for case in read_cases(tmp_path)] == ["a_new", "b_old"]
 
 
 def test_a_folder_without_cases_is_told(tmp_path):
-    with pytest.raises(TrainingError, match="no case folder with t1n, t1c, t2w, t2f and seg"):
-        case_folders(tmp_path)
+    with pytest.raises(UsageError, match="not laid out as LUNA16, LIDC-IDRI, BraTS or nnU-Net"):
+        read_cases(tmp_path)
+
+
+def cases_in(data):
+    return {case.id: case for case in read_cases(data)}
 
 
 def test_a_case_has_its_contrasts_in_channel_order_and_enhancing_tumour_as_3(data, bundle):
-    case = read_case(data / "one", bundle)
+    case = read_case(cases_in(data)["one"], bundle)
     assert set(case.labels.unique().tolist()) == {0, 1, 2, 3}
     enhancing, core, whole = case.labels == 3, (case.labels == 1) | (case.labels == 3), case.labels > 0
     brightest = [case.image[channel].float() > 1 for channel in range(4)]
@@ -113,7 +112,7 @@ def test_a_case_has_its_contrasts_in_channel_order_and_enhancing_tumour_as_3(dat
 
 
 def test_old_and_new_names_give_the_same_case(data, bundle):
-    old, new = read_case(data / "one", bundle), read_case(data / "two", bundle)
+    old, new = read_case(cases_in(data)["one"], bundle), read_case(cases_in(data)["two"], bundle)
     assert torch.equal(old.image, new.image)
     assert torch.equal(old.labels, new.labels)
 
@@ -224,22 +223,6 @@ def test_a_missed_core_can_cost_more_than_one_drawn_too_large(data):
         assert (missed > 2 * drawn) is costs_more
 
 
-def test_folds_take_every_patient_once_and_never_split_one():
-    names = [f"BraTS-GLI-{number:05d}-{scan}" for number in range(9) for scan in ("000", "001")] + ["Brats18_X_1"]
-    folds = [fold_names(names, f"{number}/3", seed=1) for number in range(3)]
-    assert sorted(name for fold in folds for name in fold) == sorted(names)
-    for fold in folds:
-        scans = [name for name in fold if name.startswith("BraTS-GLI")]
-        assert {name[:-3] + "000" for name in scans} | {name[:-3] + "001" for name in scans} == set(scans)
-    assert fold_names(names, "0/3", seed=2) != folds[0]
-
-
-@pytest.mark.parametrize("fold", ["3/3", "0/99", "one", "1"])
-def test_a_fold_that_is_none_is_told(fold):
-    with pytest.raises(TrainingError, match="write it k/n"):
-        fold_names(["a", "b", "c"], fold, seed=0)
-
-
 def test_a_fold_decides_what_is_trained_on(data):
     made = task(data, validation=[], fold="1/3")
     names = [case.name for case in (*made.validation, *made.training)]
@@ -290,14 +273,65 @@ def test_phantoms_join_the_training_cases(data, monkeypatch):
     ("changes", "message"),
     [
         ({"validation": ["four"]}, "validation cases four are not in"),
-        ({"validation": []}, "nothing left to train on or to validate with"),
-        ({"validation": ["one", "two", "three"]}, "nothing left to train on or to validate with"),
+        ({"validation": []}, "write it k/n"),
+        ({"validation": ["one", "two", "three"]}, "nothing left to train on"),
         ({"holdout": ["one"]}, "validation cases one are not in"),
     ],
 )
 def test_a_split_that_leaves_nothing_is_told(data, changes, message):
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises((TrainingError, UsageError), match=message):
         task(data, **changes)
+
+
+def listed(folder, **changes):
+    """Two cases as a datalist with folds of their own; `changes` to the second one's entry or its files."""
+    entries = []
+    for number, name in enumerate(("one", "two")):
+        write_case(folder / name)
+        images = [f"{name}/{name}{OLD_NAMES[role]}.nii.gz" for role in ROLES]
+        entries.append({"id": name, "image": images, "label": f"{name}/{name}_seg.nii.gz", "fold": number})
+    entries[1] |= changes
+    modality = {str(number): role for number, role in enumerate(ROLES)}
+    path = folder / "datalist.json"
+    path.write_text(json.dumps({"modality": modality, "training": entries}), encoding="utf-8")
+    return path
+
+
+def test_a_datalist_and_its_folds_are_trained_on_as_a_folder_is(tmp_path, bundle):
+    made = task(listed(tmp_path), validation=[], fold="0/2")
+    assert made.cases == {"training": ["two"], "validation": ["one"]}
+    folder = read_case(cases_in(tmp_path)["two"], bundle)
+    assert torch.equal(made.training[0].image, folder.image)
+    assert torch.equal(made.training[0].labels, folder.labels)
+
+
+def test_what_is_wrong_with_a_case_is_one_line(tmp_path):
+    def refused(name, words, labels=None, affine=None, **changes):
+        path = listed(tmp_path / name, **changes)
+        if labels is not None:
+            write_nifti(path.parent / "two" / "two_seg.nii.gz", labels, np.eye(4) if affine is None else affine)
+        with pytest.raises(MedimgError, match=words) as error:
+            task(path, validation=[], fold="0/2")
+        assert "\n" not in str(error.value)
+
+    refused("gone", r"two_t9\.nii\.gz, which .*datalist\.json names, is missing", image=["two/two_t9.nii.gz"])
+    refused(
+        "fewer",
+        "case two has no t2w, t2f; name every channel's role",
+        image=["two/two_t1ce.nii.gz", "two/two_t1.nii.gz"],
+    )
+    refused("unlabelled", "case two has no label map", label=None)
+    refused("strange", "two_seg.nii.gz holds labels 7; the regions know 1, 2, 3, 4", truth() + 6 * (truth() == 1))
+    refused("both", "holds labels 3 and 4, of which BraTS uses one only", truth() + 2 * (truth() == 1))
+    refused("shifted", "two_seg.nii.gz does not lie on the grid of", truth(), np.diag([1.0, 1, 2, 1]))
+
+
+def test_contrasts_on_different_grids_are_told(tmp_path):
+    path = listed(tmp_path)
+    flair = contrasts()["t2f"].astype(np.int16)
+    write_nifti(tmp_path / "two" / "two_flair.nii.gz", flair, np.diag([1.0, 1, 2, 1]))
+    with pytest.raises(MedimgError, match="is not on the grid of"):
+        task(path, validation=[], fold="0/2")
 
 
 def test_the_network_answers_on_the_grid_it_is_given(bundle):

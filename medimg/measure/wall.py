@@ -1,0 +1,127 @@
+"""The chest wall, diaphragm or mediastinum beside a nodule, cut off along the surface the pleura would have without it.
+
+A wall is dense tissue into which a ball wider than the nodule fits. Its surface is fitted where the nodule is not, by
+a quadric in the frame of its own normal, and continued beneath the nodule: the clipping plane of Reeves et al. (IEEE
+TMI 2006;25:435-450), curved as the lung is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg.measure.local import Local, Mask
+
+BALL_RADII = 1.3
+"""Radius of the ball that must fit into a wall, in radii of the nodule."""
+
+MIN_BALL_MM = 4.0
+"""Vessels beside a small nodule are thinner than twice this."""
+
+MIN_WALL_SHARE = 0.04
+"""A wall fills at least this part of the cube; less is a bulge of the nodule itself."""
+
+FIT_FROM_RADII = 1.7
+"""The pleura is fitted from so many detected radii of the nodule's centre on, measured along the wall: a detection may
+be too small and off the centre."""
+
+FIT_BEYOND_RADII, FIT_BEYOND_MM = 1.5, 7.0
+"""...and up to so many radii, or mm, more than one radius."""
+
+MIN_POINTS = 40
+"""Surface points a quadric (six coefficients) is fitted to; with fewer the wall is taken as it is."""
+
+TRIMMED = 2.5
+"""Points further from the fit than this many median deviations are vessels, fissures or ribs."""
+
+FITS = 4
+"""Rounds of fitting and trimming; it settles in two or three."""
+
+Points = NDArray[np.float64]
+
+
+def wall_of(dense: Mask, local: Local, radius_mm: float, threshold: float) -> Mask | None:
+    """The dense cubes that belong to a wall, (N, N, N); None where there is none near.
+
+    dense: what is above `threshold` HU. radius_mm: of the nodule, which is at the cube's centre.
+    """
+    from scipy import ndimage
+
+    reach = max(BALL_RADII * radius_mm, MIN_BALL_MM)
+    # what lies outside the cube, or the scan, counts as more of the same: a wall goes on there
+    depth = ndimage.distance_transform_edt(dense | ~local.inside, sampling=local.step_mm)
+    cores = depth > reach
+    # a core whose ball reaches the nodule's centre is the nodule
+    cores &= local.distance > 0.5 * reach
+    if not cores.any():
+        return None
+    rough = dense & (ndimage.distance_transform_edt(~cores, sampling=local.step_mm) <= reach)
+    if np.count_nonzero(rough) < MIN_WALL_SHARE * rough.size:
+        return None
+    return _below_fit(dense, rough, local, radius_mm, threshold)
+
+
+def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, threshold: float) -> Mask:
+    """The dense cubes on the wall's side of the fitted pleura; the rough wall where nothing can be fitted."""
+    from scipy import ndimage
+
+    surface = rough & ndimage.binary_dilation(~dense & local.inside)
+    centre = (np.array(dense.shape) - 1) / 2
+    points = (np.argwhere(surface) - centre) * local.step_mm
+    normal = _normal(rough, local)
+    frame = _frame(normal)
+    across = points @ frame[:, :2]
+    height = points @ normal + _to_surface(surface, local, threshold)
+    away = np.linalg.norm(across, axis=1)
+    outer = radius_mm + max(FIT_BEYOND_RADII * radius_mm, FIT_BEYOND_MM)
+    chosen = (away > FIT_FROM_RADII * radius_mm) & (away < outer)
+    if np.count_nonzero(chosen) < MIN_POINTS:
+        return rough
+    coefficients = _fitted(across[chosen] / outer, height[chosen])
+    places = (np.argwhere(dense) - centre) * local.step_mm
+    below = np.zeros_like(dense)
+    below[dense] = places @ normal <= _terms(places @ frame[:, :2] / outer) @ coefficients
+    return below
+
+
+def _to_surface(surface: Mask, local: Local, threshold: float) -> Points:
+    """How far in mm the threshold lies beyond the centre of each surface cube, from the slope of the density there."""
+    along: tuple[NDArray[np.float32], ...] = np.gradient(local.smooth, local.step_mm)
+    slope = np.linalg.norm(np.stack([part[surface] for part in along]), axis=0)
+    return np.asarray(np.clip((local.smooth[surface] - threshold) / np.maximum(slope, 1.0), 0.0, local.step_mm))
+
+
+def _normal(rough: Mask, local: Local) -> Points:
+    """Unit vector from the wall to the lung: against the mean direction of the wall's cubes near the nodule."""
+    centre = (np.array(rough.shape) - 1) / 2
+    places = (np.argwhere(rough) - centre) * local.step_mm
+    length = np.linalg.norm(places, axis=1)
+    near = length <= np.quantile(length, 0.5)
+    mean = places[near].mean(axis=0)
+    return np.asarray(-mean / np.linalg.norm(mean))
+
+
+def _frame(normal: Points) -> Points:
+    """(3, 3) whose columns are two directions along the wall and its normal."""
+    u = np.cross(normal, np.eye(3)[int(np.abs(normal).argmin())])
+    u /= np.linalg.norm(u)
+    return np.column_stack([u, np.cross(normal, u), normal])
+
+
+def _terms(across: Points) -> Points:
+    """(N, 6): 1, u, v, u2, uv, v2."""
+    u, v = across.T
+    return np.column_stack([np.ones_like(u), u, v, u * u, u * v, v * v])
+
+
+def _fitted(across: Points, height: Points) -> Points:
+    """Coefficients of the quadric, by least squares with the outliers trimmed."""
+    kept = np.ones(len(height), dtype=bool)
+    coefficients: Points = np.zeros(6)
+    for _ in range(FITS):
+        coefficients, *_ = np.linalg.lstsq(_terms(across[kept]), height[kept], rcond=None)
+        off = np.abs(_terms(across) @ coefficients - height)
+        kept = off <= TRIMMED * max(float(np.median(off[kept])), 0.2)
+        if np.count_nonzero(kept) < MIN_POINTS:
+            break
+    return np.asarray(coefficients)

@@ -1,0 +1,98 @@
+"""Several runs become one pipeline folder, whose network is the mean of theirs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+import medimg
+from medimg import files
+from medimg.bundle import load_bundle, load_weights
+from medimg.bundles import trust
+from medimg.errors import PipelineError, UsageError
+from medimg.inference.windows import MIRRORS
+from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline, load_pipeline
+from medimg.train.checkpoint import save
+from medimg.train.members import as_ensemble, halved, joined
+from medimg.train.pack import TRAINING_RECORD, with_flips
+
+CHANNEL_AXES = 1
+"""MIRRORS counts the axes of (C, I, J, K), a network sees (N, C, I, J, K)."""
+
+
+def pack_ensemble(runs: Sequence[Path], output: Path) -> Path:
+    """Write output/pipeline.yaml and output/bundle, the first run's with the networks of all; return the bundle.
+
+    runs: two or more folders that `medimg train` left, of one pipeline and network. Where the pipeline averages over
+    mirror images (`flips: true`), each member sees another of them instead, and `flips` becomes false. Kernels are
+    stored in half precision. Raises UsageError and PipelineError for runs that do not belong together.
+    """
+    pipelines = _checked(runs, output)
+    first = pipelines[0]
+    document = yaml.safe_load((first.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
+    mirrors = _mirrors(len(runs), bool(first.options("infer").get("flips", False)))
+    weights = joined([halved(_weights(pipeline)) for pipeline in pipelines])
+    bundle = files.output_folder(output) / "bundle"
+    shutil.copytree(first.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
+    (bundle / WEIGHTS).parent.mkdir(exist_ok=True)
+    save(weights, bundle / WEIGHTS)
+    files.write_json(bundle / INFERENCE_CONFIG, as_ensemble(_config(first), mirrors))
+    files.write_json(bundle / TRAINING_RECORD, _record(pipelines, mirrors))
+    document["bundle"] = bundle.name
+    files.write_text(output / PIPELINE_FILE, yaml.safe_dump(with_flips(document, False), sort_keys=False))
+    trust.record(bundle, "medimg ensemble")  # of runs that were trusted, or they would not have been read
+    return bundle
+
+
+def _checked(runs: Sequence[Path], output: Path) -> list[Pipeline]:
+    """The runs as pipelines, all of one configuration."""
+    folders = [run.resolve() for run in runs]
+    if len(folders) < 2:
+        raise UsageError("an ensemble needs two runs or more")
+    if twice := next((run for run in folders if folders.count(run) > 1), None):
+        raise UsageError(f"{twice} is given twice; an ensemble averages different networks")
+    if output.resolve() in folders:
+        raise UsageError(f"-o {output} is one of the runs; choose another folder")
+    pipelines = [load_pipeline(str(run)) for run in folders]
+    for run, pipeline in zip(runs, pipelines, strict=True):
+        if not pipeline.has_network:
+            raise UsageError(f"{run} has no network; only networks are averaged")
+        if load_bundle(pipeline.bundle).members > 1:
+            raise PipelineError(f"{run} is an ensemble already; give the runs it was packed from")
+        if _config(pipeline) != _config(pipelines[0]):
+            raise PipelineError(f"{run} has another network or preprocessing than {runs[0]}; they cannot be averaged")
+    return pipelines
+
+
+def _mirrors(count: int, flips: bool) -> list[list[int]]:
+    """For each member the axes of (N, C, I, J, K) it sees flipped."""
+    kinds = MIRRORS if flips else MIRRORS[:1]
+    return [[axis + CHANNEL_AXES for axis in kinds[number % len(kinds)]] for number in range(count)]
+
+
+def _weights(pipeline: Pipeline) -> dict[str, torch.Tensor]:
+    """The state dict of a run, which has been seen to fit its network."""
+    network = load_bundle(pipeline.bundle).network()
+    load_weights(network, pipeline.weights)
+    return network.state_dict()
+
+
+def _config(pipeline: Pipeline) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((pipeline.bundle / INFERENCE_CONFIG).read_text(encoding="utf-8"))
+    return document
+
+
+def _record(pipelines: Sequence[Pipeline], mirrors: list[list[int]]) -> dict[str, Any]:
+    """What each member's own run recorded, for the model card."""
+    members = []
+    for pipeline in pipelines:
+        record = pipeline.bundle / TRAINING_RECORD
+        told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        members.append({"run": pipeline.folder.name, "weights_sha256": files.sha256_of_file(pipeline.weights), **told})
+    return {"members": members, "flipped_axes": mirrors, "kernels": "fp16", "medimg": medimg.__version__}
