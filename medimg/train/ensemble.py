@@ -20,7 +20,8 @@ from medimg.inference.windows import MIRRORS
 from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline, load_pipeline
 from medimg.train.checkpoint import save
 from medimg.train.members import as_ensemble, halved, joined
-from medimg.train.pack import TRAINING_RECORD, with_flips
+from medimg.train.pack import with_flips
+from medimg.train.record import TRAINING_RECORD
 
 CHANNEL_AXES = 1
 """MIRRORS counts the axes of (C, I, J, K), a network sees (N, C, I, J, K)."""
