@@ -7,7 +7,7 @@ SAMPLES := sample_data/generated
 OUT := demo_output
 PEERS := .venv-readers
 
-.PHONY: help setup tools demo test pacs-test fuzz compare-readers lint types docs docs-check wheel-test check clean
+.PHONY: help setup viewer tools demo test browser-test pacs-test fuzz compare-readers lint types docs docs-check wheel-test check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -22,10 +22,13 @@ $(READY): setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-tools: ## Debian's programs that some tests check against (dicom3tools, dcmtk); without them those tests skip
-	@{ command -v dciodvfy && command -v dcmcjpeg; } >/dev/null \
-		|| { apt-get update -qq && apt-get install -y -qq dicom3tools dcmtk; } \
-		|| echo "dicom3tools, dcmtk could not be installed (root is needed): the tests that use them will skip" >&2
+viewer: $(READY) ## fetch NiiVue, the viewer in report.html, if make setup could not
+	$(BIN)/python medimg/report/viewer/fetch.py
+
+tools: ## Debian's programs that some tests check against (dicom3tools, dcmtk, chromium); without them those tests skip
+	@{ command -v dciodvfy && command -v dcmcjpeg && command -v chromium; } >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq dicom3tools dcmtk chromium; } \
+		|| echo "dicom3tools, dcmtk, chromium could not be installed (root is needed): the tests that use them will skip" >&2
 
 demo: $(READY) ## sample scans in, findings out
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash .ci/demo $(SAMPLES) $(OUT)
@@ -38,6 +41,9 @@ pacs-test: $(READY) ## a real Orthanc and dcmtk beside medimg, in a network of t
 		|| { apt-get update -qq && apt-get install -y -qq orthanc orthanc-dicomweb dcmtk; } \
 		|| echo "orthanc, orthanc-dicomweb and dcmtk could not be installed (root is needed)" >&2
 	unshare --net --map-root-user bash -c 'ip link set lo up && exec $(BIN)/python -m pytest -m pacs tests/pacs'
+
+browser-test: $(READY) ## report.html in a real Chromium; pictures of it go to screenshots/
+	$(BIN)/python -m pytest tests/browser -m browser
 
 fuzz: $(READY) ## 12,000 damaged scans through every reader (FUZZ="--count 500 --seed 7" for another run)
 	$(BIN)/python tests/fuzz/run.py $(or $(FUZZ),--count 12000 --seed 1)
@@ -73,4 +79,4 @@ check: ## what CI runs
 	bash .ci/run
 
 clean: ## remove what was generated; .venv too
-	rm -rf $(VENV) $(PEERS) $(OUT) $(SAMPLES) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(OUT) $(SAMPLES) screenshots build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

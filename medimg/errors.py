@@ -8,7 +8,7 @@
     │   └── UnsuitableScanError exit 1   the scan is sound, but not for this pipeline; carries a Reason
     ├── DownloadError           exit 1   a bundle cannot be fetched
     ├── OutputError             exit 1   results cannot be written
-    │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file
+    │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file, or no DICOM object
     ├── NetworkError            exit 1   a server cannot be reached, or refuses
     ├── TrainingError           exit 1   training cannot start or go on
     └── DataError               exit 1   a table, a truth or predictions cannot be read, or nothing is left to score
@@ -84,6 +84,9 @@ class Reason(str, Enum):
     # two scans of one patient
     DIFFERENT_PATIENTS = "different_patients"
     NOT_REGISTERED = "not_registered"
+    # a scan and the DICOM objects made from it
+    NO_IDENTITY = "no_identity"
+    NOT_THE_REFERENCE = "not_the_reference"
     # a prediction and its truth
     MISSING_PREDICTION = "missing_prediction"
     NOT_A_LABEL_MAP = "not_a_label_map"
@@ -136,7 +139,7 @@ class OutputError(MedimgError):
 
 
 class UnstorableError(OutputError):
-    """One volume's values fit no file that other programs read; the disk and the other volumes are sound."""
+    """One volume's or report's values fit no file that other programs read; the disk and other results are sound."""
 
 
 class NetworkError(MedimgError):

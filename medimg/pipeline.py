@@ -55,9 +55,12 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "never_empty": list,
     },
     "measure": {"label": str, "groups": dict, "min_volume_mm3": NUMBER, "advice": str},
-    "report": {"formats": list},
+    "report": {"formats": list, "codes": dict, "language": str},
 }
 """Stage -> option -> type; those of infer depend on the task as well. docs/pipelines.md says what each means."""
+
+CODE_CATEGORIES = ("abnormal", "anatomy", "region")
+"""What a code of a report stage may be called at its end: which kind of thing it names (docs/pipelines.md)."""
 
 INFERENCE_CONFIG = Path("configs") / "inference.json"
 WEIGHTS = Path("models") / "model.pt"
@@ -256,5 +259,15 @@ def _check_options(path: Path, stage: str, options: dict[str, Any], task: str) -
             raise PipelineError(f"{path}: stage {stage} has no option {name!r}; it has {', '.join(known)}")
         if not isinstance(value, known[name]) or (isinstance(value, bool) and known[name] is not bool):
             raise PipelineError(f"{path}: stage {stage}: {name} cannot be {value!r}; see docs/pipelines.md")
+    for name, code in options.get("codes", {}).items():
+        if not _is_code(code):
+            words = f"[scheme, value, meaning] and may end in {', '.join(CODE_CATEGORIES)}"
+            raise PipelineError(f"{path}: the code of {name!r} is {words}, not {code!r}")
     if unknown := sorted(set(map(str, options.get("requires", ()))) - set(PRECONDITIONS)):
         raise PipelineError(f"{path}: requires {', '.join(unknown)}; known are {', '.join(PRECONDITIONS)}")
+
+
+def _is_code(entry: Any) -> bool:
+    """Whether an entry of `codes` is [scheme, value, meaning], or that and a category, all of them text."""
+    texts = isinstance(entry, list) and all(isinstance(part, str) and part for part in entry)
+    return texts and (len(entry) == 3 or (len(entry) == 4 and entry[3] in CODE_CATEGORIES))

@@ -110,6 +110,8 @@ class Report:
     """Everything said about one case. `segmentation` is kept apart from the JSON, which holds its path.
 
     measurements: of the case as a whole, named as those of a finding.
+    dicom: which DICOM objects were written and what their UIDs are, None where there are none; failed: a line for
+    each that could not be made, which is among `warnings` too.
     """
 
     pipeline: dict[str, str]
@@ -120,6 +122,8 @@ class Report:
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     advice: list[dict[str, Any]] = field(default_factory=list)
+    dicom: dict[str, Any] | None = None
+    failed: list[str] = field(default_factory=list)
 
     def to_dict(self, segmentation_path: str | None = None) -> dict[str, Any]:
         """The `medimg.report/1` document; `segmentation_path` is relative to the folder that holds it."""
@@ -134,6 +138,7 @@ class Report:
             "findings": [finding.to_dict() for finding in self.findings],
             "segmentation": segmentation,
             "measurements": self.measurements,
+            "dicom": self.dicom,
             "provenance": self.provenance,
             "warnings": self.warnings,
             "advice": self.advice,

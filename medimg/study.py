@@ -34,9 +34,18 @@ HOUNSFIELD_TYPES = ("", "HU", "US")
 
 
 @dataclass(frozen=True)
+class SourceFrame:
+    """One DICOM image of a volume: its file, and which of its frames or mosaic tiles, counted from 0."""
+
+    path: Path
+    number: int = 0
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a volume came from. `kind` is "dicom" or the file format; headers only where DICOM gave them.
 
+    frames: the images of a DICOM volume as they were scanned, in slice order.
     read_options: names of what the reader was allowed to do beyond its default; resampling: what it did to the grid,
     step by step (docs/output.md), () for voxels as they were scanned.
     """
@@ -44,6 +53,7 @@ class Source:
     path: Path
     kind: str
     files: tuple[Path, ...] = ()
+    frames: tuple[SourceFrame, ...] = ()
     sha256: str | None = None
     study_uid: str | None = None
     series_uid: str | None = None

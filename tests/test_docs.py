@@ -24,6 +24,7 @@ PAGES += [
     "docs/bundles.md",
     "docs/advice.md",
     "docs/compare.md",
+    "docs/report.md",
 ]
 
 

@@ -16,7 +16,8 @@ import medimg
 from medimg import files
 from medimg.batch.journal import DONE, FAILED, CaseRow, Journal
 from medimg.report.html import render_page
-from medimg.report.writers import HTML_FILE, PREVIEW_FILE
+from medimg.report.read import HTML_FILE
+from medimg.report.writers import PREVIEW_FILE
 
 SUMMARY_SCHEMA = "medimg.batch/1"
 

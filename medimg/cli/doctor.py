@@ -31,6 +31,8 @@ OPTIONAL = {
 }
 """Module -> package and what it is good for. Nothing of it is needed for preprocess and infer."""
 
+VIEWER_MISSING = "none, NiiVue was not fetched at installation; pages show a still picture; see docs/report.md"
+
 
 @click.command(
     epilog="""\b
@@ -65,6 +67,7 @@ def examine() -> dict[str, Any]:
         "packages": {name: version_of(name) for name in PACKAGES},
         "compute": _compute(),
         "codecs": _codecs(),
+        "viewer": _viewer(),
         "optional": {name: util.find_spec(name) is not None for name in OPTIONAL},
         "pipelines": _pipelines(),
     }
@@ -76,6 +79,13 @@ def version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _viewer() -> str | None:
+    """The version of NiiVue that report.html shows scans with; None where it was not fetched at installation."""
+    from medimg.report import viewer
+
+    return None if viewer.bundle() is None else viewer.identity()["version"]
 
 
 def _compute() -> dict[str, Any]:
@@ -144,6 +154,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"cores: {compute['cores']} ({compute['torch_threads']} threads), memory: {memory}",
         "DICOM codecs:",
         *(f"  {name}: {library or 'none; pip install -U imagecodecs'}" for name, library in found["codecs"].items()),
+        f"viewer of report.html: {VIEWER_MISSING if found['viewer'] is None else 'NiiVue ' + found['viewer']}",
         "optional packages:",
         *(f"  [{'x' if found['optional'][module] else ' '}] {words}" for module, words in OPTIONAL.items()),
         "pipelines:",

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "select": "Choose which scans of a folder a pipeline takes (one stage).",
     "measure": "Measure the findings of a report folder again (one stage).",
     "report": "Render the report of a folder again (one stage).",
+    "view": "Open a report's page in the browser, or serve it with the whole scan on this machine.",
     "train": "Train a pipeline's network; leave a MONAI bundle with weights.",
     "ensemble": "Average the networks of several training runs into one pipeline.",
     "evaluate": "Score predictions against a truth: FROC, overlap, classification; tables, plots, a page.",

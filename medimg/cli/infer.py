@@ -11,7 +11,9 @@ from medimg.cli.options import (
     VolumeArgument,
     bundle_option,
     chosen_pipeline,
+    dicom_options,
     engine_options,
+    language_option,
     output_option,
     patient_option,
     pipeline_option,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 Examples:
   medimg infer --volume chest_ct.nii.gz -o out
   medimg infer --volume dicom_folder/ --pipeline lung_nodule -o out
+  medimg infer --volume dicom_folder/ --dicom seg,sr,pdf,sc -o out
+  medimg infer --volume chest_ct.nii.gz --reference dicom_folder/ -o out
   medimg infer --volume t1c=a.nii.gz --volume t1n=b.nii.gz --volume t2w=c.nii.gz --volume t2f=d.nii.gz -o out
   medimg infer --bundle brats_mri_segmentation --volume case_folder/ -o out
 """
@@ -53,8 +57,10 @@ Examples:
 @patient_option
 @output_option
 @radiomics_option
+@language_option
 @engine_options
 @read_options
+@dicom_options
 def command(
     volumes: tuple[tuple[str | None, Path], ...],
     pipeline_name: str | None,
@@ -65,27 +71,34 @@ def command(
     patient: Path | None,
     output: Path,
     radiomics: bool,
+    language: str | None,
     device: str,
     precision: str,
     threads: int,
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
+    dicom_kinds: tuple[str, ...] | None,
+    seg_type: str,
+    seg_empty_frames: bool,
+    reference: Path | None,
 ) -> None:
     """Find nodules in a chest CT or segment a brain tumour in MRI, or run any MONAI bundle; write the report.
 
     Without --pipeline the installed pipeline that fits the scan is chosen and said. With --bundle an unchanged MONAI
-    bundle is run instead: its network, its transforms, its windows. Writes report.json,
-    findings.csv, segmentation.nii.gz on the scan's own grid, preview.png and report.html. For research use only.
+    bundle is run instead: its network, its transforms, its windows. Writes report.json, findings.csv,
+    segmentation.nii.gz on the scan's own grid, preview.png, report.html and report.pdf; for a DICOM scan
+    also segmentation.dcm (SEG) and report.dcm (TID 1500 SR). For research use only.
     """
     from medimg.cli.console import progress_bars
     from medimg.dicom.options import ReadOptions
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
-    from medimg.stages.wishes import Wishes
+    from medimg.stages.wishes import DicomWishes, Wishes
 
     pipeline = chosen_pipeline(pipeline_name, bundle_name, recipe_path, trust)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
+    dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:
         case = run_chain(
             volumes,
@@ -95,14 +108,18 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            wishes=Wishes(patient, radiomics),
+            wishes=Wishes(patient, radiomics, language, dicom),
         )
     say_result(case, output)
 
 
 def say_result(case: Case, output: Path) -> None:
-    """Print the pipeline, the device, the warnings, the findings and where the files are."""
+    """Print the pipeline, the device, the warnings, the findings and where the files are.
+
+    Leaves with exit code 3 when a DICOM object could not be made: its line is among the warnings.
+    """
     from medimg import NOT_A_MEDICAL_DEVICE
+    from medimg.errors import ExitCode
 
     report = case.report
     say(f"pipeline: {report.pipeline['name']} {report.pipeline['version']} on {', '.join(case.volumes)}")
@@ -126,6 +143,8 @@ def say_result(case: Case, output: Path) -> None:
     say_advice(report.advice)
     say(f"results: {output}")
     say(NOT_A_MEDICAL_DEVICE)
+    if report.failed:
+        raise click.exceptions.Exit(ExitCode.SOME_FAILED)
 
 
 def say_advice(advice: list[dict[str, Any]]) -> None:

@@ -38,6 +38,10 @@ recipe_option = click.option(
 )
 
 
+language_option = click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), help="Language that report.html and report.pdf open in."
+)
+
 series_uid_option = click.option(
     "--series-uid", "series_uids", multiple=True, metavar="UID", help="Only this series; may be given several times."
 )
@@ -113,6 +117,57 @@ radiomics_option = click.option(
     is_flag=True,
     help="Also write radiomics.json and .csv: IBSI features of every outlined finding (needs medimg[radiomics]).",
 )
+
+
+DICOM_KINDS = ("seg", "sr", "epdf", "sc", "rtstruct")
+"""The keys of `medimg.report.dicom.build.KINDS`, here because no --help may cost numpy."""
+
+
+def dicom_options(command: Command) -> Command:
+    """--dicom, --seg-type, --seg-empty-frames and --reference: the fields of `medimg.stages.wishes.DicomWishes`."""
+    for option in (
+        click.option(
+            "--reference",
+            type=click.Path(exists=True, path_type=Path),
+            help="The DICOM series that a NIfTI scan was made from: results go out as DICOM beside it.",
+        ),
+        seg_empty_frames_option,
+        seg_type_option,
+        click.option(
+            "--dicom",
+            "dicom_kinds",
+            metavar="KIND,...",
+            callback=_dicom_kinds,
+            help=f"DICOM results to write for a DICOM scan: {', '.join(DICOM_KINDS)}, or none "
+            "[default: what the pipeline lists, seg,sr].",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+seg_type_option = click.option(
+    "--seg-type",
+    type=click.Choice(["binary", "fractional", "labelmap"]),
+    default="binary",
+    show_default=True,
+    help="Kind of DICOM Segmentation; older viewers know binary only.",
+)
+seg_empty_frames_option = click.option(
+    "--seg-empty-frames", is_flag=True, help="DICOM Segmentation: write slices without a label too."
+)
+
+
+def _dicom_kinds(_context: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """ "seg,sr" as a tuple; () for none, None where nothing was said."""
+    if value is None:
+        return None
+    kinds = tuple(part.strip() for part in value.split(","))
+    if kinds == ("none",):
+        return ()
+    if unknown := [kind for kind in kinds if kind not in DICOM_KINDS]:
+        raise click.BadParameter(f"{', '.join(unknown)} is none of {', '.join(DICOM_KINDS)}, none")
+    return kinds
 
 
 def chosen_pipeline(

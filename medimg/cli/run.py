@@ -8,7 +8,9 @@ import click
 
 from medimg.cli.options import (
     VolumeArgument,
+    dicom_options,
     engine_options,
+    language_option,
     output_option,
     patient_option,
     read_options,
@@ -30,8 +32,10 @@ Examples:
 @trust_option
 @patient_option
 @output_option
+@language_option
 @engine_options
 @read_options
+@dicom_options
 def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
@@ -39,12 +43,17 @@ def command(
     trust: bool,
     patient: Path | None,
     output: Path,
+    language: str | None,
     device: str,
     precision: str,
     threads: int,
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
+    dicom_kinds: tuple[str, ...] | None,
+    seg_type: str,
+    seg_empty_frames: bool,
+    reference: Path | None,
 ) -> None:
     """Run the stages of PIPELINE (a name or a pipeline.yaml) on INPUT, in memory, and write to OUTPUT.
 
@@ -57,10 +66,11 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
-    from medimg.stages.wishes import Wishes
+    from medimg.stages.wishes import DicomWishes, Wishes
 
     pipeline = load_pipeline(pipeline_name, trusted=trust)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
+    dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:
         case = run_chain(
             volumes,
@@ -70,6 +80,6 @@ def command(
             options=options,
             progress=progress,
             series_uids=series_uids,
-            wishes=Wishes(patient),
+            wishes=Wishes(patient, language=language, dicom=dicom),
         )
     say_result(case, output)

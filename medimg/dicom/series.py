@@ -31,7 +31,7 @@ from medimg.dicom.verdict import (
 )
 from medimg.dicom.voxels import assemble, check_rescale, digest, scaling
 from medimg.errors import InputError, Reason
-from medimg.study import Source, Volume
+from medimg.study import Source, SourceFrame, Volume
 
 FATAL = (Reason.TRUNCATED, Reason.TOO_LARGE)
 """A damaged image was a slice: the series cannot be whole without it."""
@@ -173,6 +173,7 @@ def _read_part(part: Part, headers: SeriesHeaders, way: _Way, result: SeriesResu
         path=headers.root,
         kind="dicom",
         files=tuple(dict.fromkeys(frame.path for frame in stack.frames)),
+        frames=tuple(SourceFrame(frame.path, frame.number) for frame in stack.frames),
         sha256=sha256,
         study_uid=headers.study_uid,
         series_uid=headers.series_uid,

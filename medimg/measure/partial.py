@@ -81,7 +81,8 @@ def _own_level(local: Local, mask: Mask, inward: Field, found: Levels) -> Field:
 def _moved(share: Field, mask: Mask, part: Mask, cubes: float) -> tuple[float, Mask]:
     """The share from which on the cubes hold together the volume of so many, and these cubes."""
     fixed = mask & ~part
-    wanted = int(np.clip(round(cubes) - np.count_nonzero(fixed), 1, max(np.count_nonzero(part), 1)))
+    wanted = round(cubes) - int(np.count_nonzero(fixed))
+    wanted = min(max(wanted, 1), max(int(np.count_nonzero(part)), 1))
     values = np.sort(share[part])[::-1]
     if not values.size:
         return 0.5, mask

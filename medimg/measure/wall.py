@@ -86,8 +86,8 @@ def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, thresho
 
 def _to_surface(surface: Mask, local: Local, threshold: float) -> Points:
     """How far in mm the threshold lies beyond the centre of each surface cube, from the slope of the density there."""
-    along: tuple[NDArray[np.float32], ...] = np.gradient(local.smooth, local.step_mm)
-    slope = np.linalg.norm(np.stack([part[surface] for part in along]), axis=0)
+    along = np.asarray(np.gradient(local.smooth, local.step_mm))
+    slope = np.linalg.norm(along[:, surface], axis=0)
     return np.asarray(np.clip((local.smooth[surface] - threshold) / np.maximum(slope, 1.0), 0.0, local.step_mm))
 
 
@@ -119,7 +119,7 @@ def _fitted(across: Points, height: Points) -> Points:
     kept = np.ones(len(height), dtype=bool)
     coefficients: Points = np.zeros(6)
     for _ in range(FITS):
-        coefficients, *_ = np.linalg.lstsq(_terms(across[kept]), height[kept], rcond=None)
+        coefficients = np.linalg.lstsq(_terms(across[kept]), height[kept], rcond=None)[0].astype(np.float64)
         off = np.abs(_terms(across) @ coefficients - height)
         kept = off <= TRIMMED * max(float(np.median(off[kept])), 0.2)
         if np.count_nonzero(kept) < MIN_POINTS:

@@ -60,7 +60,9 @@ def ct_window(width: float, level: float, name: str) -> Window:
 
 LUNG_WINDOW = ct_window(1500, -600, "lung")
 SOFT_TISSUE_WINDOW = ct_window(400, 40, "soft-tissue")
-"""The usual display windows of chest CT."""
+BONE_WINDOW = ct_window(1800, 400, "bone")
+BRAIN_WINDOW = ct_window(80, 40, "brain")
+"""The usual display windows of CT (Murphy, "Windowing (CT)", Radiopaedia, doi:10.53347/rID-52108)."""
 
 
 def mr_window(volume: Volume) -> Window:

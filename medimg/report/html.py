@@ -1,42 +1,69 @@
-"""report.html: one file, no network, no scripts; every value escaped."""
+"""report.html: one file that loads nothing; the scripts in it are named by their digests, every value is escaped."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
-import medimg
-from medimg.report import wording
-from medimg.report.preview import describe
-from medimg.results import Finding, Report
+from markupsafe import Markup
 
-TIMES = " \N{MULTIPLICATION SIGN} "
+import medimg
+from medimg.report import catalogue, scene, sections, viewer, wording
+from medimg.report.embed import Embedded
+from medimg.report.preview import describe
+from medimg.results import Report
+from medimg.study import Volume
 
 OWN_PACKAGE = "medimg.report"
 TEMPLATE = "report.html.j2"
 
+SPOKEN_BY_SCRIPT = ("tools", "canvas", "distances")
+"""Words that a script needs, for attributes."""
 
-def report_html(report: Report, picture: bytes | None) -> str:
-    """The page for `report`; `picture` is the preview as PNG bytes, or None when there is none."""
+
+@dataclass(frozen=True)
+class Show:
+    """What the viewer of a page has: the scans, and their smaller copies unless a server gives them out whole."""
+
+    volumes: dict[str, Volume]
+    embedded: Embedded | None
+
+
+def report_html(report: Report, picture: bytes | None, show: Show | None = None, language: str = "en") -> str:
+    """The page for `report`. picture: the preview as PNG bytes; show: what the viewer shows, None where there is none.
+
+    language: the one the page opens in; it speaks all of `catalogue.LANGUAGES`.
+    """
+    document = report.to_dict("segmentation.nii.gz")
+    bundle = None if show is None else viewer.bundle()
+    script = _template("page.js") if bundle is None else _template("page.js") + _template("viewer.js")
+    style = _template("style.css") + _template("report.css")
+    served = show is not None and show.embedded is None
     return render_page(
         OWN_PACKAGE,
         TEMPLATE,
-        report=report,
-        pipeline=wording.pipeline_of(report.pipeline),
-        sha256=report.pipeline.get("sha256"),
-        started=report.provenance.get("started"),
-        seconds=_total_seconds(report.provenance.get("seconds")),
-        inputs=[_input(entry) for entry in report.inputs],
-        findings=[_row(finding) for finding in report.findings],
-        labels=_labels(report),
+        **_said(report, document, language),
+        **_viewer(report, show, bundle),
+        language=language,
         picture=None if picture is None else base64.b64encode(picture).decode("ascii"),
         picture_words=describe(report),
-        provenance=json.dumps(
-            {"pipeline": report.pipeline, "inputs": report.inputs, **report.provenance}, indent=2, ensure_ascii=False
-        ),
-        notice=medimg.NOT_A_MEDICAL_DEVICE,
-        version=medimg.__version__,
+        style=_code(style),
+        script=_code(script),
+        policy=policy(style, [script, *([bundle] if bundle else [])], served),
+    )
+
+
+def policy(style: str, scripts: list[str], served: bool) -> str:
+    """The Content-Security-Policy: what is in the page by its digest, pictures as data, and the server's own scans."""
+    allowed = " ".join(_digest(script) for script in scripts)
+    connect = "'self'" if served else "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {_digest(style)}; img-src data:; "
+        f"connect-src {connect}; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -48,42 +75,74 @@ def render_page(package: str, template: str, **values: Any) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals["t"] = catalogue.both
     return environment.get_template(template).render(**values)
 
 
-def _total_seconds(parts: Any) -> str | None:
-    return f"{sum(parts.values()):.1f} s" if isinstance(parts, dict) and parts else None
-
-
-def _input(entry: dict[str, Any]) -> dict[str, str]:
-    """One line for a scan: role, what it is, its grid, where it lies."""
-    shape = TIMES.join(str(n) for n in entry.get("shape") or ())
-    spacing = TIMES.join(f"{float(v):.3g}" for v in entry.get("spacing_mm") or ())
-    facts = [
-        str(entry.get("modality") or ""),
-        str(entry.get("description") or ""),
-        f"{shape} voxels" if shape else "",
-        f"{spacing} mm" if spacing else "",
-    ]
-    name = entry.get("series_uid") or entry.get("path") or ""
-    return {"role": str(entry.get("role", "")), "facts": ", ".join(fact for fact in facts if fact), "name": str(name)}
-
-
-def _row(finding: Finding) -> dict[str, Any]:
+def _said(report: Report, document: dict[str, Any], language: str) -> dict[str, Any]:
+    """Everything the page says, whatever it shows."""
+    say = catalogue.both
+    pipeline = wording.pipeline_of(report.pipeline)
+    titles = {
+        one: catalogue.text("title", one, pipeline=pipeline, n=len(report.findings)) for one in catalogue.LANGUAGES
+    }
     return {
-        "id": finding.id,
-        "label": finding.label,
-        "probability": wording.probability(finding.probability),
-        "center": "  ".join(f"{value:.1f}" for value in finding.center_lps_mm),
-        "diameter": wording.millimetres(finding.diameter_mm),
-        "volume": wording.volume(finding.volume_mm3),
-        "measurements": [wording.measurement(name, value) for name, value in finding.measurements.items()],
+        "title": titles[language],
+        "words": _json({"title": titles, **{key: catalogue.entries()[key] for key in SPOKEN_BY_SCRIPT}}),
+        "plain": lambda key, **values: catalogue.text(key, language, **values),
+        "facts": sections.head(document, say),
+        "warnings": report.warnings,
+        "findings": sections.findings(report, say),
+        "labels": sections.labels(report),
+        "measured": sections.measured(document, say) if report.findings else [],
+        "measured_of_case": sections.measured_of_case(document, say),
+        "advice": sections.advice(document, say),
+        "extra": sections.extra(document),
+        "inputs": sections.scans(document, say),
+        "why": sections.why(document),
+        "not_chosen": sections.not_chosen(document),
+        "made": sections.made(document, say),
+        "provenance": json.dumps(
+            {"pipeline": report.pipeline, "inputs": report.inputs, **report.provenance}, indent=2, ensure_ascii=False
+        ),
+        "version": medimg.__version__,
     }
 
 
-def _labels(report: Report) -> wording.Summary:
-    if report.segmentation is None:
-        return []
-    return [
-        {**entry, "volume": wording.volume(entry["volume_mm3"])} for entry in wording.label_volumes(report.segmentation)
-    ]
+def _viewer(report: Report, show: Show | None, bundle: str | None) -> dict[str, Any]:
+    """The viewer's part of the page; without scans or NiiVue, why there is none."""
+    if show is None or bundle is None:
+        return {"scene": None, "viewer_missing": "viewer_no_scan" if show is None else "viewer_no_bundle"}
+    embedded = show.embedded
+    roles = [scan.role for scan in embedded.scans] if embedded else list(show.volumes)
+    first = next(iter(show.volumes.values()))
+    given = scene.scene_of(report, show.volumes, roles, urls=embedded is None)
+    return {
+        "scene": _json(given),
+        "payload": scene.payload(embedded) if embedded else [],
+        "niivue": _code(bundle),
+        "viewer": viewer.identity(),
+        "scans": roles,
+        "windows": scene.windows_of(show.volumes),
+        "has_labels": given["labels"] is not None,
+        "shortcuts": scene.SHORTCUTS,
+        "shown_words": scene.in_words(embedded, first, catalogue.both),
+    }
+
+
+def _json(value: Any) -> Markup:
+    """JSON for a script element: "<" is spelt out, so that no text in it can end the element or begin a comment."""
+    return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"))
+
+
+def _code(text: str) -> Markup:
+    """Our own or NiiVue's code, as it is: the policy allows exactly these bytes."""
+    return Markup(text)
+
+
+def _template(name: str) -> str:
+    return (resources.files(OWN_PACKAGE) / "templates" / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"

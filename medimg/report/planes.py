@@ -47,7 +47,7 @@ def label_overlay(segmentation: Segmentation, fill: bool) -> Overlay:
 
 def planes(report: Report, segmentation: Segmentation, volumes: dict[str, Volume]) -> Figure:
     """The sheet of a report whose first finding is the largest lesion of `segmentation`."""
-    contrasts = _on_grid(segmentation, volumes)
+    contrasts = on_grid(volumes)
     main = MAIN_ROLE if MAIN_ROLE in contrasts else next(iter(contrasts))
     finding = report.findings[0]
     columns = max(len(PLANES), len(contrasts))
@@ -67,14 +67,13 @@ def planes(report: Report, segmentation: Segmentation, volumes: dict[str, Volume
     return sheet.figure
 
 
-def _on_grid(segmentation: Segmentation, volumes: dict[str, Volume]) -> dict[str, Volume]:
-    """The first contrasts that share the labels' grid; the first volume of all does by contract."""
-    first, *_ = volumes
-    grid = (segmentation.array.shape, segmentation.affine_ras)
+def on_grid(volumes: dict[str, Volume]) -> dict[str, Volume]:
+    """The first contrasts that share the first volume's grid, which is the report's."""
+    (_, first), *_ = volumes.items()
     fitting = [
         role
         for role, volume in volumes.items()
-        if role == first or geometry.same_grid(volume.shape, volume.affine_ras, *grid, SAME_GRID_MM)
+        if geometry.same_grid(volume.shape, volume.affine_ras, first.shape, first.affine_ras, SAME_GRID_MM)
     ]
     return {role: volumes[role] for role in fitting[:MAX_CONTRASTS]}
 

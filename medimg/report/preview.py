@@ -30,16 +30,20 @@ MONTAGE_RANGE = (0.15, 0.85)
 
 def preview_png(report: Report, volumes: dict[str, Volume]) -> bytes:
     """The preview as PNG bytes. volumes: role -> scan, the first on the report's grid (at least one)."""
-    first = next(iter(volumes.values()))
-    if not report.findings:
-        figure = _montage(report, first)
-    elif report.segmentation is None or is_detection(report):
-        figure = tiles(report, first)
-    else:
-        figure = planes(report, report.segmentation, volumes)
     buffer = io.BytesIO()
+    figure = preview_figure(report, volumes)
     figure.savefig(buffer, format="png", dpi=DPI, facecolor=BACKGROUND, metadata={"Software": "medimg"})
     return buffer.getvalue()
+
+
+def preview_figure(report: Report, volumes: dict[str, Volume]) -> Figure:
+    """The preview as a figure; `volumes` as for `preview_png`."""
+    first = next(iter(volumes.values()))
+    if not report.findings:
+        return _montage(report, first)
+    if report.segmentation is None or is_detection(report):
+        return tiles(report, first)
+    return planes(report, report.segmentation, volumes)
 
 
 def is_detection(report: Report) -> bool:

@@ -27,6 +27,12 @@ def colour(index: int) -> str:
     return PALETTE[index % len(PALETTE)]
 
 
+def rgb(index: int) -> tuple[int, int, int]:
+    """The same colour as red, green and blue, 0 to 255."""
+    red, green, blue = bytes.fromhex(colour(index)[1:])
+    return red, green, blue
+
+
 def label_colours(labels: dict[int, str]) -> dict[int, str]:
     """Label value -> colour, in the order of the values."""
     return {value: colour(index) for index, value in enumerate(sorted(labels))}
@@ -59,13 +65,38 @@ def title_of(finding: Finding) -> str:
     return ",  ".join(parts)
 
 
-def measurement(name: str, value: Any) -> tuple[str, str]:
-    """("long_axis_mm", 12.34) -> ("long axis", "12.3 mm")."""
+def split_unit(name: str) -> tuple[str, str]:
+    """("long_axis_mm") -> ("long_axis", "mm"); no unit is ""."""
     for suffix, unit in UNITS.items():
         if name.endswith(suffix):
-            words = name[: -len(suffix)].replace("_", " ")
-            return words, _quantity(value, unit)
-    return name.replace("_", " "), _plain(value)
+            return name[: -len(suffix)], unit
+    return name, ""
+
+
+def measurement(name: str, value: Any) -> tuple[str, str]:
+    """("long_axis_mm", 12.34) -> ("long axis", "12.3 mm")."""
+    base, unit = split_unit(name)
+    return base.replace("_", " "), _quantity(value, unit) if unit else flat(value)
+
+
+def flat(value: Any) -> str:
+    """Any value of a report on one line; "" for what is not there."""
+    if isinstance(value, dict):
+        return ", ".join(" ".join(measurement(str(key), entry)) for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(flat(entry) for entry in value)
+    return "" if value is None else _plain(value)
+
+
+def place(center_lps_mm: tuple[float, float, float]) -> str:
+    """(56.6, 85.4, -115.0) in LPS mm -> "L 56.6  P 85.4  I 115.0"."""
+    letters = zip(center_lps_mm, ("LR", "PA", "SI"), strict=True)
+    return "  ".join(f"{pair[value < 0]} {abs(value):.1f}" for value, pair in letters)
+
+
+def dicom_date(date: str) -> str:
+    """ "20000101" -> "2000-01-01"; anything else as it is."""
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isdigit() else date
 
 
 def label_volumes(segmentation: Segmentation) -> Summary:
@@ -92,10 +123,12 @@ def pipeline_of(identity: dict[str, str]) -> str:
 def _quantity(value: Any, unit: str) -> str:
     if value is None:
         return MISSING
+    if isinstance(value, (list, tuple)) and all(isinstance(part, (int, float)) for part in value):
+        return ", ".join(f"{float(part):.1f}" for part in value) + f" {unit}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return flat(value)
     if unit == "mm³":
         return volume(float(value))
-    if isinstance(value, (list, tuple)):
-        return ", ".join(f"{float(part):.1f}" for part in value) + f" {unit}"
     return millimetres(float(value)) if unit == "mm" else f"{float(value):.0f} {unit}"
 
 

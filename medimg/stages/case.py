@@ -42,12 +42,16 @@ class Clock:
 
 @dataclass
 class Case:
-    """Volumes by role (in the pipeline's channel order), how they were chosen, and the report as it grows."""
+    """Volumes by role (in the pipeline's channel order), how they were chosen, and the report as it grows.
+
+    reference: the DICOM volume the first of them was made from, where it came as another file and was named.
+    """
 
     pipeline: Pipeline
     volumes: dict[str, Volume]
     report: Report
     clock: Clock = field(default_factory=Clock)
+    reference: Volume | None = None
 
     @property
     def first(self) -> Volume:

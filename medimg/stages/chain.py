@@ -19,6 +19,7 @@ from medimg.stages.infer import Engine, infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
 from medimg.stages.radiomics import extract
+from medimg.stages.reference import describe_reference, find_reference
 from medimg.stages.render import render
 from medimg.stages.select import read_chosen, select
 from medimg.stages.selection import Selection
@@ -54,7 +55,7 @@ def run_chain(
     with clock.time("select"):
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
-        case = open_case(selection, clock, options)
+        case = open_case(selection, clock, options, wishes.dicom.reference)
     finish_case(case, output, engine, progress, wishes)
     return case
 
@@ -79,11 +80,13 @@ def finish_case(
             if wishes.radiomics:
                 extract(case, output)
         elif stage.name == "report":
-            render(case, stage.options, output)
+            render(case, wishes.on_report(stage.options), output, wishes.dicom)
 
 
-def open_case(selection: Selection, clock: Clock, options: ReadOptions = AS_SCANNED) -> Case:
-    """Read what was selected into a case with an empty report."""
+def open_case(
+    selection: Selection, clock: Clock, options: ReadOptions = AS_SCANNED, reference: Path | None = None
+) -> Case:
+    """Read what was selected into a case with an empty report; `reference` is a folder for `find_reference`."""
     selection, volumes = read_chosen(selection, options)
     warnings = [warning for chosen in selection.chosen.values() for warning in chosen.warnings]
     warnings += [warning for role, volume in volumes.items() for warning in resampling_warnings(role, volume, options)]
@@ -93,4 +96,9 @@ def open_case(selection: Selection, clock: Clock, options: ReadOptions = AS_SCAN
         warnings=warnings,
         provenance={**base_provenance(clock), "selection": selection.to_dict()},
     )
-    return Case(selection.pipeline, volumes, report, clock)
+    case = Case(selection.pipeline, volumes, report, clock)
+    if reference is not None:
+        case.reference, said = find_reference(reference, case.first)
+        report.warnings += said
+        report.inputs[0]["reference"] = describe_reference(reference, case.reference)
+    return case

@@ -12,6 +12,7 @@ from medimg.report.read import read_report
 from medimg.results import Report
 from medimg.stages.candidates import find_candidates
 from medimg.stages.case import Case
+from medimg.stages.reference import find_reference
 from medimg.study import Volume
 
 
@@ -28,7 +29,8 @@ def open_report(folder: Path, pipeline: Pipeline | None = None) -> Case:
         raise UsageError(f"the report was made by pipeline {report.pipeline.get('name')!r}, not {chosen.name}")
     if chosen.sha256 != report.pipeline.get("sha256"):
         report.warnings.append(f"pipeline {chosen.name} has changed since the scan was searched")
-    return Case(chosen, read_volumes(report, folder), report)
+    volumes = read_volumes(report, folder)
+    return Case(chosen, volumes, report, reference=read_reference(report, volumes))
 
 
 def read_volumes(report: Report, folder: Path) -> dict[str, Volume]:
@@ -37,6 +39,14 @@ def read_volumes(report: Report, folder: Path) -> dict[str, Volume]:
         return {str(entry["role"]): _volume(folder, entry) for entry in report.inputs}
     except (KeyError, TypeError) as error:
         raise UsageError(f"{folder / 'report.json'}: its inputs were edited ({error}); infer again") from error
+
+
+def read_reference(report: Report, volumes: dict[str, Volume]) -> Volume | None:
+    """The DICOM volume the first scan was made from, where the report names one. Raises as `find_reference`."""
+    named = report.inputs[0].get("reference") if report.inputs else None
+    if not named or not volumes:
+        return None
+    return find_reference(Path(named["path"]), next(iter(volumes.values())))[0]
 
 
 def _pipeline_of(report: Report) -> Pipeline:

@@ -21,6 +21,7 @@ def test_a_folder_holds_every_format_and_the_report_last(detection, chest, tmp_p
         "segmentation.json",
         "preview.png",
         "report.html",
+        "report.pdf",
         "report.json",
     ]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
@@ -91,8 +92,8 @@ def test_without_a_segmentation_none_is_named_or_written(detection, tmp_path):
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(detection, tmp_path):
-    with pytest.raises(UsageError, match=r"pdf.*json, csv"):
-        write_report(detection, {}, tmp_path / "out", [*FORMATS, "pdf"])
+    with pytest.raises(UsageError, match=r"docx.*json, csv"):
+        write_report(detection, {}, tmp_path / "out", [*FORMATS, "docx"])
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,107 @@
+"""Whether a report.json has the shape of `medimg.report/1`: people edit files, and a report must not half work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+LISTS_OF_OBJECTS = ("inputs", "findings")
+OBJECTS_OF_INPUT = ("headers",)
+OBJECTS_OF_PROVENANCE = ("software", "selection", "device", "seconds")
+NUMBERS_OF_FINDING = ("probability", "diameter_mm", "volume_mm3")
+
+
+def check_document(document: Any) -> None:
+    """Raises ValueError that names the first thing that is not as it should be."""
+    for problem in _problems(document):
+        raise ValueError(problem)
+
+
+def _problems(document: Any) -> Iterator[str]:
+    if not isinstance(document, dict):
+        yield "it is no JSON object"
+        return
+    for key in ("pipeline", "provenance"):
+        yield from _object(document.get(key), key)
+    for key in LISTS_OF_OBJECTS:
+        yield from _objects(document.get(key), key)
+    yield from _strings(document.get("warnings"), "warnings")
+    for number, entry in enumerate(document["inputs"]):
+        yield from _input(entry, f"inputs[{number}]")
+    for number, entry in enumerate(document["findings"]):
+        yield from _finding(entry, f"findings[{number}]")
+    yield from _provenance(document["provenance"])
+    if document.get("segmentation") is not None:
+        yield from _segmentation(document["segmentation"])
+    if document.get("advice") is not None:
+        yield from _objects(document["advice"], "advice")
+    for key in ("patient", "measurements"):
+        if document.get(key) is not None:
+            yield from _object(document[key], key)
+
+
+def _input(entry: dict[str, Any], where: str) -> Iterator[str]:
+    for key in OBJECTS_OF_INPUT:
+        if entry.get(key) is not None:
+            yield from _object(entry[key], f"{where}.{key}")
+    for key in ("shape", "spacing_mm"):
+        if entry.get(key) is not None:
+            yield from _numbers(entry[key], 3, f"{where}.{key}")
+
+
+def _finding(entry: dict[str, Any], where: str) -> Iterator[str]:
+    for key in ("id", "label"):
+        if not isinstance(entry.get(key), str):
+            yield f"{where}.{key} is no text"
+    yield from _numbers(entry.get("center_lps_mm"), 3, f"{where}.center_lps_mm")
+    if entry.get("box_lps_mm") is not None:
+        yield from _numbers(entry["box_lps_mm"], 6, f"{where}.box_lps_mm")
+    for key in NUMBERS_OF_FINDING:
+        if entry.get(key) is not None and not _is_number(entry[key]):
+            yield f"{where}.{key} is no number"
+    if entry.get("segment") is not None and not isinstance(entry["segment"], int):
+        yield f"{where}.segment is no whole number"
+    yield from _object(entry.get("measurements", {}), f"{where}.measurements")
+
+
+def _provenance(entry: dict[str, Any]) -> Iterator[str]:
+    for key in OBJECTS_OF_PROVENANCE:
+        if entry.get(key) is not None:
+            yield from _object(entry[key], f"provenance.{key}")
+    if not all(map(_is_number, (entry.get("seconds") or {}).values())):
+        yield "provenance.seconds holds what is no number"
+    left = (entry.get("selection") or {}).get("not_chosen")
+    if left is not None:
+        yield from _objects(left, "provenance.selection.not_chosen")
+
+
+def _segmentation(entry: Any) -> Iterator[str]:
+    yield from _object(entry, "segmentation")
+    yield from _object(entry.get("labels"), "segmentation.labels")
+    if not all(isinstance(name, str) for name in entry["labels"].values()):
+        yield "segmentation.labels holds a name that is no text"
+
+
+def _object(value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{where} is no object"
+
+
+def _objects(value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        yield f"{where} is no list of objects"
+
+
+def _strings(value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        yield f"{where} is no list of texts"
+
+
+def _numbers(value: Any, count: int, where: str) -> Iterator[str]:
+    if not isinstance(value, list) or len(value) != count or not all(map(_is_number, value)):
+        yield f"{where} is not {count} numbers"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
