@@ -20,8 +20,9 @@ from medimg.batch.pool import Pool
 from medimg.batch.route import route
 from medimg.batch.summary import write_summary
 from medimg.batch.work import Outcome, Task
+from medimg.bundles.as_pipeline import named_pipeline, require_trusted
 from medimg.errors import OutputError, Reason, UsageError
-from medimg.pipeline import Pipeline, find_pipelines, load_pipeline
+from medimg.pipeline import Pipeline, find_pipelines
 from medimg.progress import Progress, silent
 from medimg.stages.infer import Engine
 
@@ -45,6 +46,7 @@ class Options:
     pipelines: names or paths; empty takes every installed one that may be chosen automatically. workers: processes; 0
     is one a processor. attempts: how often a case is tried at most. time_limit: seconds a case may take, 0 for none.
     part: (k from 0, n): this run's share of the studies. quiet: seconds for which a scan's files must not have changed.
+    trusted: the bundles of `pipelines` may be executed, whatever is in them (--trust).
     """
 
     pipelines: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class Options:
     engine: Engine = field(default_factory=Engine)
     part: tuple[int, int] = (0, 1)
     quiet: float = 0.0
+    trusted: bool = False
 
     @property
     def suffix(self) -> str:
@@ -83,7 +86,7 @@ class Batch:
 
     def __init__(self, export: Export, output: Path, options: Options, listener: Listener = lambda _: None) -> None:
         self.export, self.output, self.options, self.tell = export, files.output_folder(output), options, listener
-        self.pipelines = _pipelines(options.pipelines)
+        self.pipelines = _pipelines(options.pipelines, options.trusted)
         self._names = dict(zip((p.name for p in self.pipelines), options.pipelines, strict=False))
 
     def __enter__(self) -> Batch:
@@ -176,7 +179,7 @@ class Batch:
         assert case is not None
         self.journal.begin(identifier)
         pipeline = self._names.get(case.pipeline, case.pipeline)
-        pool.give(Task(case, pipeline, self.output / identifier, engine))
+        pool.give(Task(case, pipeline, self.output / identifier, engine, self.options.trusted))
 
     def _asked(self, task: Task, digest: str) -> str | None:
         """A done case of the same content; the digest is noted so that a second copy need not be read twice."""
@@ -214,8 +217,10 @@ def _at_rest(scan: Scan, quiet: float) -> bool:
     return time.time() - newest >= quiet
 
 
-def _pipelines(names: Sequence[str]) -> list[Pipeline]:
-    chosen = [load_pipeline(name) for name in names] or [p for p in find_pipelines() if p.automatic]
+def _pipelines(names: Sequence[str], trusted: bool) -> list[Pipeline]:
+    chosen = [named_pipeline(name, trusted=trusted) for name in names] or [p for p in find_pipelines() if p.automatic]
+    for pipeline in chosen:
+        require_trusted(pipeline)
     known = [pipeline.name for pipeline in chosen]
     if twice := sorted({name for name in known if known.count(name) > 1}):
         raise UsageError(f"pipeline {', '.join(twice)} is named twice")

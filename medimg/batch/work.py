@@ -15,8 +15,9 @@ from typing import Any
 
 from medimg.batch.catalogue import FILE, series_of
 from medimg.batch.journal import DONE, DUPLICATE, FAILED, UNSUITABLE, CaseRow, Input
+from medimg.bundles.as_pipeline import named_pipeline
 from medimg.errors import InputError, MedimgError, OutputError, Reason, UnsuitableScanError
-from medimg.pipeline import Pipeline, load_pipeline
+from medimg.pipeline import Pipeline
 from medimg.report.read import read_report
 from medimg.stages.candidates import Candidate, candidate_of_file, candidate_of_series
 from medimg.stages.case import Case, Clock, peak_memory_mib
@@ -32,12 +33,16 @@ OUT_OF_MEMORY_ERRORS = frozenset({"MemoryError", "OutOfMemoryError"})
 
 @dataclass(frozen=True)
 class Task:
-    """A case and how to run it. pipeline: the path or name that was asked for; folder: where its results go."""
+    """A case and how to run it. pipeline: the path or name that was asked for; folder: where its results go.
+
+    trusted: its bundle may be executed, whatever is in it.
+    """
 
     case: CaseRow
     pipeline: str
     folder: Path
     engine: Engine
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def run_task(task: Task, twin: Twin) -> Outcome:
     digest: str | None = None
     _reset_peak()
     try:
-        pipeline = load_pipeline(task.pipeline)
+        pipeline = named_pipeline(task.pipeline, trusted=task.trusted)
         case = open_case(_selection(pipeline, task.case.inputs), Clock())
         digest = content_digest(case)
         if (other := twin(digest)) is not None and other != task.case.id:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from medimg.cli.console import live_status, print_table, progress_bars
-from medimg.cli.options import engine_options, output_option
+from medimg.cli.options import engine_options, output_option, trust_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
@@ -37,7 +37,13 @@ or another batch works on the folder; 3 some cases failed (failures.csv says whi
 )
 @click.argument("export", type=click.Path(exists=True, path_type=Path))
 @output_option
-@click.option("--pipeline", "pipelines", multiple=True, help="Pipeline: a name or a path; may be given several times.")
+@click.option(
+    "--pipeline",
+    "pipelines",
+    multiple=True,
+    help="Pipeline or MONAI bundle: a name or a path; may be given several times.",
+)
+@trust_option
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="Cases at a time; 0 is one a processor.")
 @click.option("--attempts", type=click.IntRange(min=1), default=3, show_default=True, help="Tries of a case at most.")
 @click.option("--time-limit", type=click.FloatRange(min=0), default=0, help="Seconds a case may take; 0 sets no limit.")
@@ -60,6 +66,7 @@ def command(
     export: Path,
     output: Path,
     pipelines: tuple[str, ...],
+    trust: bool,
     workers: int,
     attempts: int,
     time_limit: float,
@@ -92,7 +99,7 @@ def command(
         raise click.UsageError("--quiet-for goes with --watch")
     quiet = (30.0 if quiet_for is None else quiet_for) if watch else 0.0
     engine = Engine(device, precision, threads)
-    options = Options(pipelines, workers, attempts, time_limit, engine, (part_id, num_parts), quiet)
+    options = Options(pipelines, workers, attempts, time_limit, engine, (part_id, num_parts), quiet, trust)
     with _Listener(as_json, log_file) as tell, Batch(read_export(export), output, options, tell) as batch:
         counts = _once(batch, tell, dry_run, as_json)
         while watch and not dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from medimg.cli.console import print_table
-from medimg.cli.options import engine_options, output_option
+from medimg.cli.options import engine_options, output_option, trust_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
     from medimg.evaluate.evaluation import Failure, Metric
     from medimg.evaluate.run import Job, Outcome, Rules, Truth
+    from medimg.pipeline import Pipeline
     from medimg.progress import Progress
 
 ExistingPath = click.Path(exists=True, path_type=Path)
@@ -50,6 +52,7 @@ Exit codes: 0 every case was scored, 1 failed, 2 the command line is wrong, 3 so
     multiple=True,
     help="Pipeline: a name or a path. Several runs of medimg train --fold: each case by the one that has not seen it.",
 )
+@trust_option
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -93,6 +96,7 @@ def command(
     truth: Path | None,
     predictions: Path | None,
     pipeline_names: tuple[str, ...],
+    trust: bool,
     data: Path | None,
     fold: str | None,
     other: Path | None,
@@ -112,6 +116,7 @@ def command(
     Classification: of scans or nodules. With --pipeline and --data the cases of a datalist are predicted first.
     docs/evaluate.md says which files each task reads and what each figure means. For research use only.
     """
+    from medimg.bundles.as_pipeline import named_pipeline
     from medimg.cli.console import progress_bars
     from medimg.errors import ExitCode
     from medimg.evaluate.regions import parse_regions
@@ -126,7 +131,8 @@ def command(
         else:
             known = Truth.at(data or Path(), number)
             engine = (device, precision, threads)
-            job = _predict(task, pipeline_names, known, drawn, rules, output, progress, engine)
+            pipelines = [named_pipeline(name, trusted=trust) for name in pipeline_names]
+            job = _predict(task, pipelines, known, drawn, rules, output, progress, engine)
         outcome = run_job(replace(job, other=other, replicates=replicates, seed=seed), output, progress)
     _show(outcome)
     if outcome.evaluation.failed:
@@ -166,7 +172,7 @@ def _fold(text: str | None, pipelines: tuple[str, ...]) -> tuple[int | None, str
 
 def _predict(
     task: str | None,
-    names: tuple[str, ...],
+    pipelines: Sequence[Pipeline],
     truth: Truth,
     fold: str | None,
     rules: Rules,
@@ -177,12 +183,10 @@ def _predict(
     """Predict the cases of the datalist into OUTPUT/predictions, each by the run that has not seen it."""
     from medimg import files
     from medimg.evaluate.run import Job
-    from medimg.pipeline import load_pipeline
     from medimg.stages.infer import Engine
     from medimg.stages.predict import predict_cases
     from medimg.stages.unseen import shares
 
-    pipelines = [load_pipeline(name) for name in names]
     if len({pipeline.task for pipeline in pipelines}) > 1:
         raise click.UsageError("the --pipelines are of different tasks")
     given, notes = shares(truth.cases or (), pipelines, fold)

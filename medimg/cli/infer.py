@@ -9,6 +9,8 @@ import click
 
 from medimg.cli.options import (
     VolumeArgument,
+    bundle_option,
+    chosen_pipeline,
     dicom_options,
     engine_options,
     language_option,
@@ -17,7 +19,9 @@ from medimg.cli.options import (
     pipeline_option,
     radiomics_option,
     read_options,
+    recipe_option,
     series_uid_option,
+    trust_option,
 )
 from medimg.cli.plain import say
 
@@ -33,6 +37,7 @@ Examples:
   medimg infer --volume dicom_folder/ --dicom seg,sr,pdf,sc -o out
   medimg infer --volume chest_ct.nii.gz --reference dicom_folder/ -o out
   medimg infer --volume t1c=a.nii.gz --volume t1n=b.nii.gz --volume t2w=c.nii.gz --volume t2f=d.nii.gz -o out
+  medimg infer --bundle brats_mri_segmentation --volume case_folder/ -o out
 """
 )
 @click.option(
@@ -45,6 +50,9 @@ Examples:
     "role=PATH names an MR contrast (t1n, t1c, t2w, t2f).",
 )
 @pipeline_option
+@bundle_option
+@recipe_option
+@trust_option
 @series_uid_option
 @patient_option
 @output_option
@@ -56,6 +64,9 @@ Examples:
 def command(
     volumes: tuple[tuple[str | None, Path], ...],
     pipeline_name: str | None,
+    bundle_name: str | None,
+    recipe_path: Path | None,
+    trust: bool,
     series_uids: tuple[str, ...],
     patient: Path | None,
     output: Path,
@@ -72,20 +83,20 @@ def command(
     seg_empty_frames: bool,
     reference: Path | None,
 ) -> None:
-    """Find nodules in a chest CT or segment a brain tumour in MRI, measure, and write the report.
+    """Find nodules in a chest CT or segment a brain tumour in MRI, or run any MONAI bundle; write the report.
 
-    Without --pipeline the installed pipeline that fits the scan is chosen and said. Writes report.json,
-    findings.csv, segmentation.nii.gz on the scan's own grid, preview.png, report.html and report.pdf; for a DICOM scan
+    Without --pipeline the installed pipeline that fits the scan is chosen and said. With --bundle an unchanged MONAI
+    bundle is run instead: its network, its transforms, its windows. Writes report.json, findings.csv,
+    segmentation.nii.gz on the scan's own grid, preview.png, report.html and report.pdf; for a DICOM scan
     also segmentation.dcm (SEG) and report.dcm (TID 1500 SR). For research use only.
     """
     from medimg.cli.console import progress_bars
     from medimg.dicom.options import ReadOptions
-    from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
     from medimg.stages.infer import Engine
     from medimg.stages.wishes import DicomWishes, Wishes
 
-    pipeline = load_pipeline(pipeline_name) if pipeline_name else None
+    pipeline = chosen_pipeline(pipeline_name, bundle_name, recipe_path, trust)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
     dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:

@@ -15,6 +15,7 @@ from medimg.cli.options import (
     patient_option,
     read_options,
     series_uid_option,
+    trust_option,
 )
 
 
@@ -28,6 +29,7 @@ Examples:
 @click.argument("pipeline_name", metavar="PIPELINE")
 @click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
 @series_uid_option
+@trust_option
 @patient_option
 @output_option
 @language_option
@@ -38,6 +40,7 @@ def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
     series_uids: tuple[str, ...],
+    trust: bool,
     patient: Path | None,
     output: Path,
     language: str | None,
@@ -65,7 +68,7 @@ def command(
     from medimg.stages.infer import Engine
     from medimg.stages.wishes import DicomWishes, Wishes
 
-    pipeline = load_pipeline(pipeline_name)
+    pipeline = load_pipeline(pipeline_name, trusted=trust)
     engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
     dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:

@@ -13,10 +13,11 @@ import yaml
 
 import medimg
 from medimg import files
-from medimg.bundle import INFERENCE_CONFIG, load_bundle, load_weights
+from medimg.bundle import load_bundle, load_weights
+from medimg.bundles import trust
 from medimg.errors import PipelineError, UsageError
 from medimg.inference.windows import MIRRORS
-from medimg.pipeline import PIPELINE_FILE, WEIGHTS, Pipeline, load_pipeline
+from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline, load_pipeline
 from medimg.train.checkpoint import save
 from medimg.train.members import as_ensemble, halved, joined
 from medimg.train.pack import with_flips
@@ -46,6 +47,7 @@ def pack_ensemble(runs: Sequence[Path], output: Path) -> Path:
     files.write_json(bundle / TRAINING_RECORD, _record(pipelines, mirrors))
     document["bundle"] = bundle.name
     files.write_text(output / PIPELINE_FILE, yaml.safe_dump(with_flips(document, False), sort_keys=False))
+    trust.record(bundle, "medimg ensemble")  # of runs that were trusted, or they would not have been read
     return bundle
 
 

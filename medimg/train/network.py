@@ -15,14 +15,16 @@ from medimg.train.config import TrainConfig
 from medimg.train.members import first_member
 
 
-def fresh_network(config: TrainConfig, bundle: Path, start: Path | None = None) -> nn.Module:
+def fresh_network(config: TrainConfig, bundle: Path, start: Path | None = None, *, trusted: bool = False) -> nn.Module:
     """The network with the weights at `start`, or fresh ones, a function of the seed.
 
     Of an ensemble one network is trained; where `start` holds an ensemble, it begins with its first.
-    Raises PipelineError or TrainingError when it cannot be built or `start` holds the weights of another one.
+    Raises PipelineError or TrainingError when it cannot be built or `start` holds the weights of another one,
+    UntrustedBundleError for a bundle that nobody vouches for, whichever network is trained.
     """
     torch.manual_seed(config.seed)
-    network = load_bundle(bundle).member() if config.network is None else _named(config.network)
+    source = load_bundle(bundle, trusted=trusted)
+    network = source.member() if config.network is None else _named(config.network)
     if start is not None:
         names = set(network.state_dict())
         load_weights(network, start, lambda state: first_member(state, names))

@@ -13,8 +13,9 @@ import yaml
 
 import medimg
 from medimg import files
-from medimg.bundle import INFERENCE_CONFIG, MIRRORED
-from medimg.pipeline import PIPELINE_FILE, WEIGHTS, Pipeline
+from medimg.bundle import MIRRORED
+from medimg.bundles.trust import audit, record, require_trust
+from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline
 from medimg.train.checkpoint import LAST_WEIGHTS, State
 from medimg.train.config import TrainConfig
 from medimg.train.journal import read_log
@@ -27,8 +28,10 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start
 
     The last averaged weights, not best.pt: the learning rate has run out by then, and choosing a step by its score on
     a handful of validation cases would choose noise (nnU-Net ships its final checkpoint for the same reason).
-    start: the weights the run began with, None for random ones; their digest goes into the record.
+    start: the weights the run began with, None for random ones; their digest goes into the record. This machine trusts
+    the new bundle from then on: it is as safe as the one it was made from, and that was trusted or it was not trained.
     """
+    require_trust(audit(pipeline.bundle), pipeline.trusted)
     bundle = run / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
     document = yaml.safe_load((pipeline.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
@@ -45,6 +48,7 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start
     with files.atomic_path(bundle / WEIGHTS) as temporary:
         torch.save(weights, temporary)
     files.write_json(bundle / TRAINING_RECORD, _record(config, state, run, start))
+    record(bundle, f"medimg train of {pipeline.name}")
     return bundle
 
 
