@@ -15,9 +15,8 @@ from monai.inferers import SlidingWindowInferer
 from monai.transforms import Compose
 
 from medimg.errors import PipelineError
-from medimg.pipeline import WEIGHTS
+from medimg.pipeline import INFERENCE_CONFIG, WEIGHTS
 
-INFERENCE_CONFIG = Path("configs") / "inference.json"
 METADATA = Path("configs") / "metadata.json"
 
 LOADING_TRANSFORMS = frozenset({"LoadImaged", "EnsureChannelFirstd"})

@@ -5,6 +5,7 @@
     ├── InputError              exit 1   a scan cannot be used; carries a Reason
     ├── PipelineError           exit 1   a pipeline or bundle is broken or untrusted
     │   └── UnsuitableScanError exit 1   the scan is sound, but not for this pipeline; carries a Reason
+    ├── MemoryLimitError        exit 1   what is to be run does not fit the memory it may take
     ├── OutputError             exit 1   results cannot be written
     │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file
     ├── TrainingError           exit 1   training cannot start or go on
@@ -110,6 +111,10 @@ class UnsuitableScanError(PipelineError):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class MemoryLimitError(MedimgError):
+    """A network on this scan needs more memory than it may take."""
 
 
 class OutputError(MedimgError):

@@ -60,8 +60,9 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
 """Stage -> option -> type; those of infer depend on the task as well. docs/pipelines.md says what each means."""
 
 WEIGHTS = Path("models") / "model.pt"
+INFERENCE_CONFIG = Path("configs") / "inference.json"
 SHAPE = Path("configs") / "shape.json"
-"""In a bundle: the network's weights, and the coefficients of the classical detector."""
+"""In a bundle: the network's weights, how it is run, and the coefficients of the classical detector."""
 
 MODEL_CARD = Path("docs") / "README.md"
 

@@ -15,6 +15,7 @@ from medimg.cli.plain import say
 if TYPE_CHECKING:
     from medimg.evaluate.evaluation import Metric
     from medimg.evaluate.run import Job, Outcome, Rules, Truth
+    from medimg.inference.options import Engine
     from medimg.progress import Progress
 
 ExistingPath = click.Path(exists=True, path_type=Path)
@@ -92,9 +93,7 @@ def command(
     replicates: int,
     seed: int,
     output: Path,
-    device: str,
-    precision: str,
-    threads: int,
+    engine: Engine,
 ) -> None:
     """Score predictions against a truth: figures with 95 % intervals, tables, plots and a page.
 
@@ -113,7 +112,6 @@ def command(
         if truth and predictions and task:
             job = Job(task, Truth.at(truth, fold), predictions, rules)
         else:
-            engine = (device, precision, threads)
             job = _predict(task, str(pipeline_name), Truth.at(data or Path(), fold), rules, output, progress, engine)
         outcome = run_job(replace(job, other=other, replicates=replicates, seed=seed), output, progress)
     _show(outcome)
@@ -145,19 +143,18 @@ def _predict(
     rules: Rules,
     output: Path,
     progress: Progress,
-    engine: tuple[str, str, int],
+    engine: Engine,
 ) -> Job:
     """Predict the cases of the datalist into OUTPUT/predictions."""
     from medimg import files
     from medimg.evaluate.run import Job
     from medimg.pipeline import load_pipeline
-    from medimg.stages.infer import Engine
     from medimg.stages.predict import predict_cases
 
     pipeline = load_pipeline(name)
     files.output_folder(output)
     folder = output / "predictions"
-    failed = predict_cases(truth.cases or (), folder, pipeline, engine=Engine(*engine), progress=progress)
+    failed = predict_cases(truth.cases or (), folder, pipeline, engine=engine, progress=progress)
     notes: tuple[str, ...] = ()
     if pipeline.task == "detection":
         floor = pipeline.options("infer").get("threshold")

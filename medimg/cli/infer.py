@@ -18,6 +18,7 @@ from medimg.cli.options import (
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
+    from medimg.inference.options import Engine
     from medimg.stages.case import Case
 
 
@@ -48,9 +49,7 @@ def command(
     pipeline_name: str | None,
     series_uids: tuple[str, ...],
     output: Path,
-    device: str,
-    precision: str,
-    threads: int,
+    engine: Engine,
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
@@ -64,10 +63,9 @@ def command(
     from medimg.dicom.options import ReadOptions
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
-    from medimg.stages.infer import Engine
 
     pipeline = load_pipeline(pipeline_name) if pipeline_name else None
-    engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
+    options = ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(
             volumes,

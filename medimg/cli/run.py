@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from medimg.cli.options import VolumeArgument, engine_options, output_option, read_options, series_uid_option
+
+if TYPE_CHECKING:
+    from medimg.inference.options import Engine
 
 
 @click.command(
@@ -27,9 +31,7 @@ def command(
     volumes: tuple[tuple[str | None, Path], ...],
     series_uids: tuple[str, ...],
     output: Path,
-    device: str,
-    precision: str,
-    threads: int,
+    engine: Engine,
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
@@ -44,10 +46,9 @@ def command(
     from medimg.dicom.options import ReadOptions
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
-    from medimg.stages.infer import Engine
 
     pipeline = load_pipeline(pipeline_name)
-    engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
+    options = ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(
             volumes,

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 
 from medimg import geometry
 from medimg.bundle import Bundle
+from medimg.inference.decide import Keep
 from medimg.inference.detect import Detection, detections_lps, peaks
 from medimg.inference.detect_options import DetectOptions
 from medimg.inference.device import Device
-from medimg.inference.prepare import network_input
+from medimg.inference.engine import predict
+from medimg.inference.options import Engine
+from medimg.inference.plan import Windows
+from medimg.inference.prepare import network_input, trained
 from medimg.inference.roi import NO_LUNG, LungRegion, lungs
-from medimg.inference.windows import stitched_output
 from medimg.progress import Progress, silent
 from medimg.results import Finding
 from medimg.study import Volume
 
 
 def find(
-    bundle: Bundle, volume: Volume, options: DetectOptions, device: Device, progress: Progress = silent
+    bundle: Bundle,
+    volume: Volume,
+    options: DetectOptions,
+    device: Device,
+    progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> tuple[list[Finding], list[str]]:
     """Findings of a one-channel detector (output: heat map logit, log diameter in mm), strongest first, and warnings.
 
@@ -28,7 +39,10 @@ def find(
     region = lungs(volume) if options.roi == "lungs" else None
     searched = volume if region is None else volume.crop(region.start, region.stop)
     image, affine = network_input(bundle, [searched])
-    output = stitched_output(bundle, bundle.trained_network(), image, device, progress, flips=options.flips)
+    engine = engine or Engine()
+    windows = Windows.of(bundle.inferer, fitted=True)
+    asked = replace(engine, tta=engine.tta or options.flips)
+    output = torch.from_numpy(predict([trained(bundle)], image, windows, Keep(), device, progress, engine=asked))
     found = detections_lps(
         peaks(
             output[0].sigmoid(),

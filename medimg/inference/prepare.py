@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from medimg import geometry
+from medimg import files, geometry
 from medimg.errors import Reason, UnsuitableScanError
+from medimg.inference.network import Network
+from medimg.pipeline import INFERENCE_CONFIG
 from medimg.study import Volume
 
 if TYPE_CHECKING:
-    import torch
     from monai.data import MetaTensor
 
     from medimg.bundle import Bundle
@@ -57,10 +59,17 @@ def stacked(volumes: Sequence[Volume]) -> MetaTensor:
     )
 
 
-def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[torch.Tensor, geometry.Affine]:
+def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[NDArray[np.float32], geometry.Affine]:
     """The bundle's preprocessing applied to the volumes: float32 (C, I, J, K) on the model grid, and its RAS affine."""
     image = bundle.preprocessing({"image": stacked(volumes)})["image"]
-    return image.as_tensor(), np.asarray(image.affine, dtype=np.float64)
+    return image.as_tensor().numpy(), np.asarray(image.affine, dtype=np.float64)
+
+
+def trained(bundle: Bundle) -> Network:
+    """The bundle's network with its weights, as the engine takes it."""
+    parts = [bundle.folder / INFERENCE_CONFIG, bundle.weights]
+    digest = " ".join(files.sha256_of_file(part) for part in parts if part.is_file())
+    return Network(bundle.trained_network, digest, bundle.folder.name)
 
 
 def _grid(volume: Volume) -> str:

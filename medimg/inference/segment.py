@@ -7,16 +7,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit, logit
 
 from medimg import geometry
 from medimg.bundle import Bundle
 from medimg.errors import PipelineError
+from medimg.inference.decide import Keep
 from medimg.inference.device import Device
-from medimg.inference.prepare import network_input
+from medimg.inference.engine import predict
+from medimg.inference.options import Engine
+from medimg.inference.plan import Windows
+from medimg.inference.prepare import network_input, trained
 from medimg.inference.resample import labels_on_grid
-from medimg.inference.windows import stitched_output
 from medimg.progress import Progress, silent
 from medimg.results import Segmentation
 from medimg.study import Volume
@@ -109,10 +113,12 @@ def segment(
     options: SegmentOptions,
     device: Device,
     progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> Segmentation:
     """Label map of the volumes (channel order, one grid) on their own grid."""
     image, affine = network_input(bundle, volumes)
-    logits = stitched_output(bundle, bundle.trained_network(), image, device, progress)
+    windows = Windows.of(bundle.inferer, fitted=True)
+    logits = predict([trained(bundle)], image, windows, Keep(), device, progress, engine=engine)
     if logits.shape[0] != len(options.channels):
         raise PipelineError(f"the network gives {logits.shape[0]} channels, the pipeline names {len(options.channels)}")
     labels = painted(logits, options, geometry.voxel_volume_mm3(affine))
@@ -126,13 +132,13 @@ def segment(
     )
 
 
-def painted(logits: torch.Tensor, options: SegmentOptions, voxel_mm3: float) -> NDArray[np.uint8]:
+def painted(logits: NDArray[np.float32], options: SegmentOptions, voxel_mm3: float) -> NDArray[np.uint8]:
     """Logits (C, I, J, K) to a label map (I, J, K): each channel's mask painted in the order of `options.paint`."""
     labels = np.zeros(tuple(logits.shape[1:]), dtype=np.uint8)
     for channel, value in options.paint.items():
         output = logits[options.channels.index(channel)]
         # sigmoid(x) > p exactly where x > log(p / (1 - p)): no float copy of the probabilities
-        mask = (output > torch.logit(torch.tensor(options.threshold_of(channel)))).numpy()
+        mask = output > np.float32(logit(options.threshold_of(channel)))
         if channel in options.fill_holes:
             mask = _filled(mask)
         labels[_trusted(mask, output, options, channel, voxel_mm3)] = value
@@ -140,11 +146,9 @@ def painted(logits: torch.Tensor, options: SegmentOptions, voxel_mm3: float) -> 
 
 
 def _trusted(
-    mask: NDArray[np.bool_], output: torch.Tensor, options: SegmentOptions, channel: str, voxel_mm3: float
+    mask: NDArray[np.bool_], output: NDArray[np.float32], options: SegmentOptions, channel: str, voxel_mm3: float
 ) -> NDArray[np.bool_]:
     """The mask without the 26-connected components that are too small or, on average, too improbable."""
-    from scipy import ndimage
-
     min_voxels = options.min_volume_mm3.get(channel, 0.0) / voxel_mm3
     confidence = options.min_confidence.get(channel, 0.0)
     if not mask.any() or (min_voxels <= 1 and confidence <= 0):
@@ -154,7 +158,7 @@ def _trusted(
     sizes = np.bincount(numbers, minlength=count + 1)
     kept = sizes >= max(min_voxels, 1)
     if confidence > 0:
-        sums = np.bincount(numbers, weights=output[torch.from_numpy(mask)].sigmoid().numpy(), minlength=count + 1)
+        sums = np.bincount(numbers, weights=expit(output[mask]), minlength=count + 1)
         enough = sums >= confidence * sizes
         if channel in options.never_empty:
             enough[sizes.argmax()] = True
@@ -164,6 +168,4 @@ def _trusted(
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask with what it encloses on every side (6-connected background)."""
-    from scipy import ndimage
-
     return np.asarray(ndimage.binary_fill_holes(mask))

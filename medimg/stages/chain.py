@@ -7,12 +7,13 @@ from pathlib import Path
 
 from medimg import files
 from medimg.dicom.options import AS_SCANNED, ReadOptions
+from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.report.writers import withdraw_report
 from medimg.results import Report
 from medimg.stages.case import Case, Clock, base_provenance, describe_input, resampling_warnings
-from medimg.stages.infer import Engine, infer
+from medimg.stages.infer import infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
 from medimg.stages.render import render

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medimg.inference.detect_options import DetectOptions
+from medimg.inference.options import Engine
 from medimg.inference.preconditions import check_scan
 from medimg.progress import Progress, silent
 from medimg.results import Finding
@@ -14,21 +14,6 @@ from medimg.stages.detect import detect
 
 if TYPE_CHECKING:
     from medimg.inference.device import Device
-
-
-@dataclass(frozen=True)
-class Engine:
-    """How to run: device name, precision and threads (0: torch's choice)."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-
-    def start(self) -> Device:
-        """The device as asked for. Raises UsageError when it is not there."""
-        from medimg.inference.device import choose_device
-
-        return choose_device(self.device, self.precision, self.threads)
 
 
 def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, progress: Progress = silent) -> None:
@@ -51,13 +36,15 @@ def _detect(case: Case, options: dict[str, Any], engine: Engine, progress: Progr
     if chosen.method == "shape":
         detect(case, chosen, _no_network)
         return NO_DEVICE
-    device = engine.start()
+    from medimg.inference.device import start_device
+
+    device = start_device(engine)
 
     def by_network(asked: DetectOptions) -> tuple[list[Finding], list[str]]:
         from medimg.bundle import load_bundle
         from medimg.inference.find import find
 
-        return find(load_bundle(case.pipeline.bundle), case.first, asked, device, progress)
+        return find(load_bundle(case.pipeline.bundle), case.first, asked, device, progress, engine)
 
     detect(case, chosen, by_network)
     return _described(device)
@@ -69,14 +56,15 @@ def _no_network(_: DetectOptions) -> tuple[list[Finding], list[str]]:
 
 def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
     from medimg.bundle import load_bundle
+    from medimg.inference.device import start_device
     from medimg.inference.prepare import with_blanks
     from medimg.inference.segment import SegmentOptions, segment
 
-    device = engine.start()
+    device = start_device(engine)
     bundle = load_bundle(case.pipeline.bundle)
     volumes = with_blanks(case.volumes, case.pipeline.roles)
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
-    case.report.segmentation = segment(bundle, volumes, wanted, device, progress)
+    case.report.segmentation = segment(bundle, volumes, wanted, device, progress, engine)
     absent = [role for role in case.pipeline.roles if role not in case.volumes]
     case.report.warnings += [f"without {role}: {wanted.without.get(role, LESS)}" for role in absent]
     if wanted.not_available:
@@ -86,7 +74,12 @@ def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Prog
 
 
 def _described(device: Device) -> dict[str, Any]:
-    return {"chosen": device.reason, "precision": device.precision, "threads": device.threads}
+    return {
+        "chosen": device.reason,
+        "engine": device.backend,
+        "precision": device.precision,
+        "threads": device.threads,
+    }
 
 
 LESS = "expect less than with all contrasts, see the model card"

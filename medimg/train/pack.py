@@ -13,8 +13,7 @@ import yaml
 
 import medimg
 from medimg import files
-from medimg.bundle import INFERENCE_CONFIG
-from medimg.pipeline import PIPELINE_FILE, WEIGHTS, Pipeline
+from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline
 from medimg.train.checkpoint import LAST_WEIGHTS, State
 from medimg.train.config import TrainConfig
 from medimg.train.journal import read_log

@@ -70,7 +70,7 @@ def read_case(folder: Path, bundle: Bundle) -> TumourCase:
     stored = np.asarray(truth.array).astype(np.uint8)
     stored[np.isin(stored, ENHANCING_LABELS)] = 3
     i, j, k = image.shape[1:]
-    return make_case(folder.name, image, labels_on_grid(stored, truth.affine_ras, (i, j, k), affine))
+    return make_case(folder.name, torch.from_numpy(image), labels_on_grid(stored, truth.affine_ras, (i, j, k), affine))
 
 
 def make_case(name: str, image: torch.Tensor, labels: NDArray[np.uint8]) -> TumourCase:

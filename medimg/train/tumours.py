@@ -13,10 +13,13 @@ from torch.nn import functional
 
 from medimg.bundle import Bundle, load_bundle
 from medimg.errors import TrainingError
+from medimg.inference.decide import Keep
 from medimg.inference.device import choose_device
+from medimg.inference.engine import predict
+from medimg.inference.network import Network
+from medimg.inference.plan import Windows
 from medimg.inference.prepare import network_input
 from medimg.inference.resample import labels_on_grid
-from medimg.inference.windows import stitched_output
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.study import Source, Volume
@@ -120,9 +123,12 @@ class TumourTask:
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Mean Dice of each region over the validation cases; the score is their mean."""
         device = choose_device(str(next(network.parameters()).device))
+        windows = Windows.of(self.bundle.inferer, fitted=True)
         scores: list[list[float]] = []
         for case in self.validation:
-            masks = stitched_output(self.bundle, network, case.image.float(), device) > 0
+            image = case.image.float().numpy()
+            logits = predict([Network(lambda: network)], image, windows, Keep(), device)
+            masks = torch.from_numpy(logits > 0)
             truth = regions(case.labels) > 0
             scores.append([dice_score(mask, expected) for mask, expected in zip(masks, truth, strict=True)])
         means = np.mean(scores, axis=0)
@@ -152,4 +158,5 @@ def _phantom(number: int, bundle: Bundle) -> TumourCase:
     volumes = [Volume(phantom.contrasts[role], phantom.affine_ras, source) for role in ROLES]
     image, affine = network_input(bundle, volumes)
     i, j, k = image.shape[1:]
-    return make_case(f"phantom-{number}", image, labels_on_grid(phantom.labels, phantom.affine_ras, (i, j, k), affine))
+    labels = labels_on_grid(phantom.labels, phantom.affine_ras, (i, j, k), affine)
+    return make_case(f"phantom-{number}", torch.from_numpy(image), labels)
