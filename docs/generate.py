@@ -12,6 +12,9 @@ from medimg.cli import cli
 from medimg.cli.group import COMMANDS
 
 FOLDER = Path(__file__).resolve().parent / "commands"
+COMMON = ("verbose", "quiet", "no_progress", "help")
+"""Options that every command has; told once a page."""
+
 NOTE = "<!-- written by docs/generate.py from the command itself: edit that, then run `make docs` -->"
 
 
@@ -32,17 +35,25 @@ def _index() -> str:
 
 
 def _page(command: click.Command, context: click.Context) -> str:
+    lines = [NOTE, "", *_section(command, context, 1), "Exit codes and files: [output](../output.md).", ""]
+    return "\n".join(lines)
+
+
+def _section(command: click.Command, context: click.Context, level: int) -> list[str]:
+    """A command, and below it those of a group."""
     paragraphs = (command.help or "").strip().split("\n\n")
     body = [" ".join(paragraph.split()) for paragraph in paragraphs]
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     epilog = (command.epilog or "").replace("\b", "").strip("\n")
-    lines = [NOTE, "", f"# {context.command_path}", ""]
+    lines = [f"{'#' * level} {context.command_path}", ""]
     lines += [part for paragraph in body for part in (paragraph, "")]
     lines += ["```", usage, "```", "", "| option | what it does |", "|---|---|"]
     options = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]
-    lines += [_row(option, context) for option in options]
-    lines += ["", "```", epilog, "```", "", "Exit codes and files: [output](../output.md).", ""]
-    return "\n".join(lines)
+    lines += [_row(option, context) for option in options if level == 1 or option.name not in COMMON]
+    lines += ["", *(["```", epilog, "```", ""] if epilog else [])]
+    for name, inner in getattr(command, "commands", {}).items():
+        lines += _section(inner, click.Context(inner, info_name=name, parent=context), level + 1)
+    return lines
 
 
 def _row(option: click.Option, context: click.Context) -> str:

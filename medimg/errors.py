@@ -3,9 +3,11 @@
     MedimgError                 exit 1   anything below
     ├── UsageError              exit 2   the command cannot mean anything
     ├── InputError              exit 1   a scan cannot be used; carries a Reason
-    ├── PipelineError           exit 1   a pipeline or bundle is broken or untrusted
+    ├── PipelineError           exit 1   a pipeline or bundle is broken
+    │   ├── UntrustedBundleError exit 1  ... or is code that nobody has vouched for
     │   └── UnsuitableScanError exit 1   the scan is sound, but not for this pipeline; carries a Reason
     ├── MemoryLimitError        exit 1   what is to be run does not fit the memory it may take
+    ├── DownloadError           exit 1   a bundle cannot be fetched
     ├── OutputError             exit 1   results cannot be written
     │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file
     ├── TrainingError           exit 1   training cannot start or go on
@@ -72,6 +74,7 @@ class Reason(str, Enum):
     MISSING_ROLE = "missing_role"
     GRID_MISMATCH = "grid_mismatch"
     NOT_SKULL_STRIPPED = "not_skull_stripped"
+    WRONG_SPACING = "wrong_spacing"
     NO_PIPELINE_FITS = "no_pipeline_fits"
     AMBIGUOUS_SERIES = "ambiguous_series"
     # a prediction and its truth
@@ -102,7 +105,11 @@ class InputError(MedimgError):
 
 
 class PipelineError(MedimgError):
-    """A pipeline or a bundle is missing, broken or not to be trusted."""
+    """A pipeline or a bundle is missing or broken."""
+
+
+class UntrustedBundleError(PipelineError):
+    """A bundle is code, and nobody has said that this one may be executed."""
 
 
 class UnsuitableScanError(PipelineError):
@@ -115,6 +122,10 @@ class UnsuitableScanError(PipelineError):
 
 class MemoryLimitError(MedimgError):
     """A network on this scan needs more memory than it may take."""
+
+
+class DownloadError(MedimgError):
+    """A bundle cannot be fetched: no network, no such bundle, or not the bytes that were promised."""
 
 
 class OutputError(MedimgError):

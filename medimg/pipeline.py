@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,8 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
 """Stage -> option -> type; those of infer depend on the task as well. docs/pipelines.md says what each means."""
 
 WEIGHTS = Path("models") / "model.pt"
-INFERENCE_CONFIG = Path("configs") / "inference.json"
 SHAPE = Path("configs") / "shape.json"
-"""In a bundle: the network's weights, how it is run, and the coefficients of the classical detector."""
+"""In a bundle: the network's weights, and the coefficients of the classical detector."""
 
 MODEL_CARD = Path("docs") / "README.md"
 
@@ -91,7 +90,8 @@ class Stage:
 class Pipeline:
     """A `pipeline.yaml`. `folder` holds it; `bundle` is the MONAI bundle it runs. Inputs are in channel order.
 
-    automatic: whether a scan that fits may be given to it when nobody names a pipeline.
+    automatic: whether a scan that fits may be given to it when nobody names a pipeline. trusted: the user said that its
+    bundle may be executed whatever is in it (--trust).
     """
 
     name: str
@@ -104,6 +104,7 @@ class Pipeline:
     folder: Path
     bundle: Path
     automatic: bool = True
+    trusted: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -159,16 +160,19 @@ def find_pipelines() -> list[Pipeline]:
     return sorted((read_pipeline(path) for path in found), key=lambda pipeline: pipeline.name)
 
 
-def load_pipeline(name_or_path: str) -> Pipeline:
-    """A pipeline by its name, or by the path of its YAML, its folder, or the bundle inside that folder."""
+def load_pipeline(name_or_path: str, *, trusted: bool = False) -> Pipeline:
+    """A pipeline by its name, or by the path of its YAML, its folder, or the bundle inside that folder.
+
+    trusted: the user lets its bundle be executed, whatever is in it (--trust).
+    """
     path = Path(name_or_path)
     for candidate in (path, path / PIPELINE_FILE, path.parent / PIPELINE_FILE):
         if path.exists() and candidate.is_file() and candidate.suffix in {".yaml", ".yml"}:
-            return read_pipeline(candidate)
+            return replace(read_pipeline(candidate), trusted=trusted)
     known = find_pipelines()
     for pipeline in known:
         if pipeline.name == name_or_path:
-            return pipeline
+            return replace(pipeline, trusted=trusted)
     names = ", ".join(pipeline.name for pipeline in known)
     raise UsageError(f"no pipeline {name_or_path!r}: neither a pipeline.yaml nor one of {names}")
 
@@ -187,8 +191,13 @@ def read_pipeline(path: Path) -> Pipeline:
     if document["task"] not in TASKS:
         raise PipelineError(f"{path}: task {document['task']!r}; choose one of {', '.join(TASKS)}")
     folder = path.resolve().parent
+    name, version, title, task, licence = (str(document[key]) for key in required[:5])
     return Pipeline(
-        **{key: str(document[key]) for key in ("name", "version", "title", "task", "licence")},
+        name=name,
+        version=version,
+        title=title,
+        task=task,
+        licence=licence,
         inputs=tuple(_read_input(path, entry) for entry in _as_list(path, "inputs", document["inputs"])),
         stages=_read_stages(path, document["stages"], document["task"]),
         folder=folder,

@@ -91,9 +91,15 @@ class Volume:
 
         What is computed on it does not depend on how the scan was stored.
         """
+        return self.turned("RAS")
+
+    def turned(self, codes: str) -> Volume:
+        """The same scan with its axes in the order and direction closest to those, such as "LPS"; a view."""
         from nibabel import orientations
 
-        change = orientations.io_orientation(self.affine_ras)
+        change = orientations.ornt_transform(
+            orientations.io_orientation(self.affine_ras), orientations.axcodes2ornt(tuple(codes))
+        )
         array = orientations.apply_orientation(self.array, change)
         affine = np.asarray(self.affine_ras @ orientations.inv_ornt_aff(change, self.shape))
         made_up = None if self.made_up is None else orientations.apply_orientation(self.made_up, change)

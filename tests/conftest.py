@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 # before matplotlib is imported anywhere: no test needs a display
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest
+
+# no test reads or writes what this user has trusted or downloaded; before any test makes a toy pipeline
+_HOME = tempfile.TemporaryDirectory(prefix="medimg-home-")
+os.environ["MEDIMG_HOME"] = _HOME.name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -8,6 +8,7 @@ import re
 import pytest
 import yaml
 
+from medimg.bundles.recipe import FIELDS, read_recipe
 from medimg.cli.group import COMMANDS
 from medimg.errors import ExitCode, Reason
 from medimg.pipeline import STAGES, read_pipeline
@@ -20,6 +21,7 @@ PAGES += [
     "docs/commands/README.md",
     "docs/evaluate.md",
     "docs/datalist.md",
+    "docs/bundles.md",
 ]
 
 
@@ -59,6 +61,14 @@ def test_the_example_of_a_users_own_pipeline_is_one(repository, tmp_path):
     pipeline = read_pipeline(tmp_path / "pipeline.yaml")
     assert pipeline.name == yaml.safe_load(example)["name"]
     assert all(f"| {stage}" in page for stage in STAGES)
+
+
+def test_the_example_of_a_recipe_is_one_and_every_field_is_explained(repository, tmp_path):
+    page = (repository / "docs" / "bundles.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "recipe.yaml").write_text(example)
+    assert read_recipe(tmp_path / "recipe.yaml").name == "my_bundle"
+    assert [name for name in FIELDS if f"`{name}`" not in page and name != "schema"] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

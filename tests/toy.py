@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from medimg import volumes
+from medimg.bundles import trust
 
 STRIDE = 2
 LOG_DIAMETER = 2.0
@@ -87,6 +88,7 @@ def _write(folder, name, task, inputs, network_def, network, stages) -> Path:
     head = {"schema": "medimg.pipeline/1", "name": name, "version": "0", "title": name, "task": task, "licence": "MIT"}
     document = {**head, "inputs": inputs, "stages": [*stages, {"report": {}}]}
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    trust.record(folder / "bundle", "a toy")
     return folder
 
 

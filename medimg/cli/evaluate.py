@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from medimg.cli.console import print_table
-from medimg.cli.options import engine_options, output_option, pipeline_option
+from medimg.cli.options import engine_options, output_option, pipeline_option, trust_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
     from medimg.evaluate.evaluation import Metric
     from medimg.evaluate.run import Job, Outcome, Rules, Truth
     from medimg.inference.options import Engine
+    from medimg.pipeline import Pipeline
     from medimg.progress import Progress
 
 ExistingPath = click.Path(exists=True, path_type=Path)
@@ -45,6 +46,7 @@ Exit codes: 0 every case was scored, 1 failed, 2 the command line is wrong, 3 so
     "--predictions", type=ExistingPath, help="Marks or probabilities as CSV, label maps, or a folder of reports."
 )
 @pipeline_option
+@trust_option
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -84,6 +86,7 @@ def command(
     truth: Path | None,
     predictions: Path | None,
     pipeline_name: str | None,
+    trust: bool,
     data: Path | None,
     fold: int | None,
     other: Path | None,
@@ -105,6 +108,7 @@ def command(
     from medimg.errors import ExitCode
     from medimg.evaluate.regions import parse_regions
     from medimg.evaluate.run import Job, Rules, Truth, run_job
+    from medimg.pipeline import load_pipeline
 
     _check_combination(task, truth, predictions, pipeline_name, data)
     rules = Rules(parse_regions(regions), tolerance_mm, *(() if threshold is None else (threshold,)))
@@ -112,7 +116,8 @@ def command(
         if truth and predictions and task:
             job = Job(task, Truth.at(truth, fold), predictions, rules)
         else:
-            job = _predict(task, str(pipeline_name), Truth.at(data or Path(), fold), rules, output, progress, engine)
+            pipeline = load_pipeline(str(pipeline_name), trusted=trust)
+            job = _predict(task, pipeline, Truth.at(data or Path(), fold), rules, output, progress, engine)
         outcome = run_job(replace(job, other=other, replicates=replicates, seed=seed), output, progress)
     _show(outcome)
     if outcome.evaluation.failed:
@@ -138,7 +143,7 @@ def _check_combination(
 
 def _predict(
     task: str | None,
-    name: str,
+    pipeline: Pipeline,
     truth: Truth,
     rules: Rules,
     output: Path,
@@ -148,10 +153,8 @@ def _predict(
     """Predict the cases of the datalist into OUTPUT/predictions."""
     from medimg import files
     from medimg.evaluate.run import Job
-    from medimg.pipeline import load_pipeline
     from medimg.stages.predict import predict_cases
 
-    pipeline = load_pipeline(name)
     files.output_folder(output)
     folder = output / "predictions"
     failed = predict_cases(truth.cases or (), folder, pipeline, engine=engine, progress=progress)

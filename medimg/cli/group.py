@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "train": "Train a pipeline's network; leave a MONAI bundle with weights.",
     "evaluate": "Score predictions against a truth: FROC, overlap, classification; tables, plots, a page.",
     "datalist": "List the cases of a folder for training and evaluation, with folds by patient.",
+    "bundle": "Fetch, check, look into and export MONAI bundles.",
     "pipelines": "List the installed pipelines: task, modality, weights, licence, model card.",
     "doctor": "Say what this machine can do: device, bf16, DICOM codecs, optional extras.",
 }

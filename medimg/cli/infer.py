@@ -9,11 +9,15 @@ import click
 
 from medimg.cli.options import (
     VolumeArgument,
+    bundle_option,
+    chosen_pipeline,
     engine_options,
     output_option,
     pipeline_option,
     read_options,
+    recipe_option,
     series_uid_option,
+    trust_option,
 )
 from medimg.cli.plain import say
 
@@ -28,6 +32,7 @@ Examples:
   medimg infer --volume chest_ct.nii.gz -o out
   medimg infer --volume dicom_folder/ --pipeline lung_nodule -o out
   medimg infer --volume t1c=a.nii.gz --volume t1n=b.nii.gz --volume t2w=c.nii.gz --volume t2f=d.nii.gz -o out
+  medimg infer --bundle brats_mri_segmentation --volume case_folder/ -o out
 """
 )
 @click.option(
@@ -40,6 +45,9 @@ Examples:
     "role=PATH names an MR contrast (t1n, t1c, t2w, t2f).",
 )
 @pipeline_option
+@bundle_option
+@recipe_option
+@trust_option
 @series_uid_option
 @output_option
 @engine_options
@@ -47,6 +55,9 @@ Examples:
 def command(
     volumes: tuple[tuple[str | None, Path], ...],
     pipeline_name: str | None,
+    bundle_name: str | None,
+    recipe_path: Path | None,
+    trust: bool,
     series_uids: tuple[str, ...],
     output: Path,
     engine: Engine,
@@ -54,17 +65,17 @@ def command(
     resample_gaps: bool,
     philips_precise: bool,
 ) -> None:
-    """Find nodules in a chest CT or segment a brain tumour in MRI, measure, and write the report.
+    """Find nodules in a chest CT or segment a brain tumour in MRI, or run any MONAI bundle; write the report.
 
-    Without --pipeline the installed pipeline that fits the scan is chosen and said. Writes report.json,
+    Without --pipeline the installed pipeline that fits the scan is chosen and said. With --bundle an unchanged MONAI
+    bundle is run instead: its network, its transforms, its windows. Writes report.json,
     findings.csv, segmentation.nii.gz on the scan's own grid, preview.png and report.html. For research use only.
     """
     from medimg.cli.console import progress_bars
     from medimg.dicom.options import ReadOptions
-    from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
 
-    pipeline = load_pipeline(pipeline_name) if pipeline_name else None
+    pipeline = chosen_pipeline(pipeline_name, bundle_name, recipe_path, trust)
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(

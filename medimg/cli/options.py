@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+if TYPE_CHECKING:
+    from medimg.pipeline import Pipeline
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 output_option = click.option(
@@ -16,6 +19,23 @@ output_option = click.option(
 )
 pipeline_option = click.option(
     "--pipeline", "pipeline_name", help="Pipeline: a name (see medimg pipelines) or the path of a pipeline.yaml."
+)
+
+
+trust_option = click.option(
+    "--trust", is_flag=True, help="Run a bundle that medimg does not know: it is code, and can do whatever you can."
+)
+bundle_option = click.option(
+    "--bundle",
+    "bundle_name",
+    metavar="DIR|NAME",
+    help="A MONAI bundle: its folder, or a name (see medimg bundle list).",
+)
+recipe_option = click.option(
+    "--recipe",
+    "recipe_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --bundle: what the bundle leaves unsaid (docs/bundles.md) [default: medimg's own, or its metadata].",
 )
 
 
@@ -115,6 +135,27 @@ def read_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def chosen_pipeline(
+    pipeline_name: str | None, bundle_name: str | None, recipe_path: Path | None, trust: bool
+) -> Pipeline | None:
+    """What --pipeline or --bundle names; None when neither is given."""
+    from medimg.bundles.as_pipeline import bundle_pipeline
+    from medimg.errors import UsageError
+    from medimg.pipeline import load_pipeline
+
+    if pipeline_name and bundle_name:
+        raise UsageError("--pipeline and --bundle both say what to run; give one of them")
+    if recipe_path and not bundle_name:
+        raise UsageError("--recipe describes a bundle; name that with --bundle")
+    if bundle_name:
+        return bundle_pipeline(bundle_name, recipe_path, trusted=trust)
+    if pipeline_name:
+        return load_pipeline(pipeline_name, trusted=trust)
+    if trust:
+        raise UsageError("--trust is for a bundle or a pipeline of your own; name it with --bundle or --pipeline")
+    return None
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from medimg.cli.options import VolumeArgument, engine_options, output_option, read_options, series_uid_option
+from medimg.cli.options import (
+    VolumeArgument,
+    engine_options,
+    output_option,
+    read_options,
+    series_uid_option,
+    trust_option,
+)
 
 if TYPE_CHECKING:
     from medimg.inference.options import Engine
@@ -23,6 +30,7 @@ Examples:
 @click.argument("pipeline_name", metavar="PIPELINE")
 @click.argument("volumes", metavar="[ROLE=]INPUT...", nargs=-1, required=True, type=VolumeArgument())
 @series_uid_option
+@trust_option
 @output_option
 @engine_options
 @read_options
@@ -30,6 +38,7 @@ def command(
     pipeline_name: str,
     volumes: tuple[tuple[str | None, Path], ...],
     series_uids: tuple[str, ...],
+    trust: bool,
     output: Path,
     engine: Engine,
     untilt: bool,
@@ -47,7 +56,7 @@ def command(
     from medimg.pipeline import load_pipeline
     from medimg.stages.chain import run_chain
 
-    pipeline = load_pipeline(pipeline_name)
+    pipeline = load_pipeline(pipeline_name, trusted=trust)
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(

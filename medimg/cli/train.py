@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from medimg.cli.options import trust_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
+    from medimg.pipeline import Pipeline
     from medimg.train.config import TrainConfig
     from medimg.train.task import Task
 
@@ -27,6 +29,7 @@ Examples:
 """
 )
 @click.option("--pipeline", "name", required=True, help="Pipeline to train: a name or the path of its folder.")
+@trust_option
 @click.option(
     "--config",
     "config_path",
@@ -52,6 +55,7 @@ Examples:
 )
 def command(
     name: str,
+    trust: bool,
     config_path: Path | None,
     data: Path,
     output: Path,
@@ -63,7 +67,8 @@ def command(
     """Train a pipeline's network; call again with the same -o to resume.
 
     Leaves RUN/pipeline.yaml and RUN/bundle, which `medimg infer --pipeline RUN` and
-    `python -m monai.bundle run` both take, with checkpoints, log.jsonl and curves.png beside them.
+    `python -m monai.bundle run` both take, with checkpoints, log.jsonl and curves.png beside them. This machine trusts
+    the bundle from then on; another one is told to with --trust.
     """
     from medimg import files
     from medimg.inference.device import choose_device
@@ -74,7 +79,7 @@ def command(
     from medimg.train.pack import pack
     from medimg.train.parallel import local_device, process_group
 
-    pipeline = load_pipeline(name)
+    pipeline = load_pipeline(name, trusted=trust)
     if not pipeline.has_network:
         from medimg.train.shape import train_shape
 
@@ -82,7 +87,7 @@ def command(
         checked = None if fold is None else _checked_fold(fold)
         say(f"bundle in {train_shape(pipeline, config_path, data, output, checked)}")
         return
-    config = read_config(config_path or pipeline.folder / "train.yaml")
+    config = read_config(config_path or _training_file(pipeline))
     if fold is not None:
         config = config.with_task(fold=_checked_fold(fold))
     if start is None and config.start == "bundle":
@@ -90,12 +95,26 @@ def command(
     files.output_folder(output)
     chosen = choose_device(local_device(device), threads=threads or config.threads)
     with process_group() as group, _listener(config.steps, group.leads) as listen:
-        network = fresh_network(config, pipeline.bundle, start)
+        network = fresh_network(config, pipeline.bundle, start, trusted=trust)
         task = _task(config, data)
         state = fit(config, network, task, output, device=chosen.device, log=listen, group=group)
         if group.leads:
             bundle = pack(pipeline, config, state, output, start)
             say(f"best score {state.best:.4f}; bundle in {bundle}")
+
+
+def _training_file(pipeline: Pipeline) -> Path:
+    """The train.yaml beside a pipeline. It names code, so one that is not medimg's own must be named or trusted."""
+    from medimg.errors import UntrustedBundleError
+    from medimg.pipeline import find_pipelines
+
+    path = pipeline.folder / "train.yaml"
+    if pipeline.trusted or not path.exists() or any(known.folder == pipeline.folder for known in find_pipelines()):
+        return path
+    raise UntrustedBundleError(
+        f"{path} is not medimg's own, and names the code that trains; name it with --config, or use --trust, "
+        "if you trust who wrote it"
+    )
 
 
 def _checked_fold(fold: str) -> str:

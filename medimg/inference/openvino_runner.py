@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.bundles.home import home
 from medimg.errors import PipelineError
 from medimg.inference.memory import Footprint
 from medimg.inference.network import Network
@@ -33,7 +33,7 @@ class OpenVinoRunner:
         self._network = network
         self._precision = precision
         self._threads = threads
-        self._folder = folder or compiled_folder()
+        self._folder = folder or home() / "compiled"
         self._compiled: Any = None
 
     def footprint(self, shape: Sequence[int]) -> Footprint:
@@ -96,12 +96,6 @@ class OpenVinoRunner:
             for suffix in (".bin", ".xml", ".json"):
                 name = path.with_suffix(suffix).name
                 (Path(made) / name).replace(self._folder / name)
-
-
-def compiled_folder() -> Path:
-    """Where compiled networks are kept."""
-    home = os.environ.get("MEDIMG_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "share" / "medimg") / "compiled"
 
 
 def _openvino() -> Any:

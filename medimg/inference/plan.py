@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.errors import PipelineError
 from medimg.inference.options import Engine
 
 Triple = tuple[int, int, int]
@@ -31,9 +32,9 @@ NUMPY_PADDING = {"constant": "constant", "replicate": "edge", "reflect": "reflec
 class Windows:
     """How a network wants to be shown an image: the meanings of `monai.inferers.SlidingWindowInferer`.
 
-    size: voxels along i, j, k. overlap: share of a window, along i, j, k. mode: "constant" or "gaussian" blending, the
-    latter of width `sigma_scale` of the window. batch: windows a pass. An image smaller than the window is padded on
-    both sides, `padding_mode` as in torch's pad, `cval` where that is "constant".
+    size: voxels along i, j, k, -1 for the image's own length. overlap: share of a window, along i, j, k. mode:
+    "constant" or "gaussian" blending, the latter of width `sigma_scale` of the window. batch: windows a pass. An image
+    smaller than the window is padded on both sides, `padding_mode` as in torch's pad, `cval` where that is "constant".
     multiple: the image is first padded at its far ends to multiples of this, and windows begin at multiples
     (`size_divisible` of a RetinaNet). fitted: windows are cut down to the image padded at its far ends to a multiple of
     FITTED_MULTIPLE instead; for networks whose answer does not depend on the window (no statistics over it).
@@ -51,13 +52,15 @@ class Windows:
 
     @classmethod
     def of(cls, inferer: Any, *, fitted: bool = False) -> Windows:
-        """Those of a SlidingWindowInferer."""
-        overlap = inferer.overlap if isinstance(inferer.overlap, (list, tuple)) else [inferer.overlap] * 3
+        """Those of a SlidingWindowInferer. Raises PipelineError for a blending with another width along each axis."""
+        overlap, size, sigma = (_thrice(value) for value in (inferer.overlap, inferer.roi_size, inferer.sigma_scale))
+        if len(set(sigma)) > 1:
+            raise PipelineError(f"windows blended with another width along each axis {sigma} are not supported")
         return cls(
-            size=triple(inferer.roi_size),
+            size=triple(size),
             overlap=(float(overlap[0]), float(overlap[1]), float(overlap[2])),
             mode=str(getattr(inferer.mode, "value", inferer.mode)),
-            sigma_scale=float(inferer.sigma_scale),
+            sigma_scale=float(sigma[0]),
             padding_mode=str(getattr(inferer.padding_mode, "value", inferer.padding_mode)),
             cval=float(inferer.cval),
             batch=int(inferer.sw_batch_size),
@@ -173,7 +176,8 @@ def plan_windows(shape: Sequence[int], windows: Windows, region: NDArray[np.bool
     if windows.fitted:
         multiple = triple(math.lcm(FITTED_MULTIPLE, m) for m in multiple)
     inner = triple(math.ceil(n / m) * m for n, m in zip(shape, multiple, strict=True))
-    size = triple(min(w, n) if windows.fitted else w for w, n in zip(windows.size, inner, strict=True))
+    wanted = [n if w <= 0 else w for w, n in zip(windows.size, inner, strict=True)]
+    size = triple(min(w, n) if windows.fitted else w for w, n in zip(wanted, inner, strict=True))
     short = [max(w - n, 0) for w, n in zip(size, inner, strict=True)]
     padding = [(s // 2, s - s // 2 + i - n) for s, i, n in zip(short, inner, shape, strict=True)]
     starts = [
@@ -191,6 +195,12 @@ def plan_windows(shape: Sequence[int], windows: Windows, region: NDArray[np.bool
         chosen,
     )
     return plan if region is None else replace(plan, chosen=chosen[_touching(plan, region)])
+
+
+def _thrice(value: Any) -> tuple[Any, Any, Any]:
+    """One value an axis."""
+    a, b, c = value if isinstance(value, Sequence) else (value,) * 3
+    return a, b, c
 
 
 def _starts(length: int, size: int, overlap: float, multiple: int) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from medimg.study import CT_AIR_HU, HOUNSFIELD_TYPES, Volume
 SKULL_STRIPPED_MIN_ZERO_SHARE = 0.10
 """A skull-stripped brain leaves at least a tenth of any box around it at exactly 0 (25-60 % in shared/data/brain,
 cropped to the brain); a whole head has its background noise or skin there."""
+
+SPACING_TOLERANCE = 0.02
+"""Relative: 1 mm in a header may read 0.9999 or 1.01; 1.05 mm is another grid than the network was trained on."""
 
 MAX_SLICE_MM = {"CT": 5.0, "MR": 7.0}
 """Thicker slices than the models were trained or augmented with: results are given with a warning."""
@@ -35,6 +38,19 @@ def check_scan(pipeline: Pipeline, volumes: Mapping[str, Volume]) -> list[str]:
     if "skull_stripped" in pipeline.options("infer").get("requires", ()):
         _require_skull_stripped(volumes)
     return [warning for volume in volumes.values() for warning in _slice_warnings(volume)][:1]
+
+
+def check_spacing(name: str, wanted: Sequence[float], volumes: Sequence[Volume]) -> None:
+    """Raise UnsuitableScanError for a volume whose voxels are not `wanted` mm, where nothing resamples them."""
+    for volume in volumes:
+        if not np.allclose(np.sort(volume.spacing_mm), np.sort(wanted), rtol=SPACING_TOLERANCE):
+            found = " x ".join(f"{value:.3g}" for value in volume.spacing_mm)
+            needed = " x ".join(f"{value:g}" for value in wanted)
+            raise UnsuitableScanError(
+                Reason.WRONG_SPACING,
+                f"{volume.source.path} has voxels of {found} mm, and {name} resamples nothing: "
+                f"resample it to {needed} mm first",
+            )
 
 
 def _require_hounsfield(pipeline: Pipeline, volume: Volume) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from medimg import files, geometry
 from medimg.errors import Reason, UnsuitableScanError
 from medimg.inference.network import Network
-from medimg.pipeline import INFERENCE_CONFIG
 from medimg.study import Volume
 
 if TYPE_CHECKING:
@@ -67,9 +67,14 @@ def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[NDArray[np
 
 def trained(bundle: Bundle) -> Network:
     """The bundle's network with its weights, as the engine takes it."""
-    parts = [bundle.folder / INFERENCE_CONFIG, bundle.weights]
-    digest = " ".join(files.sha256_of_file(part) for part in parts if part.is_file())
-    return Network(bundle.trained_network, digest, bundle.folder.name)
+    return Network(bundle.trained_network, model_digest(bundle), bundle.folder.name)
+
+
+def model_digest(bundle: Bundle) -> str:
+    """SHA-256 of what is executed and of the weights."""
+    if not bundle.weights.is_file():
+        return bundle.digest
+    return hashlib.sha256(f"{bundle.digest}\0{files.sha256_of_file(bundle.weights)}".encode()).hexdigest()
 
 
 def _grid(volume: Volume) -> str:

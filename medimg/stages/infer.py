@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from medimg.bundles.as_pipeline import BundlePipeline
 from medimg.inference.detect_options import DetectOptions
 from medimg.inference.options import Engine
 from medimg.inference.preconditions import check_scan
 from medimg.progress import Progress, silent
 from medimg.results import Finding
+from medimg.stages.bundled import run_bundle
 from medimg.stages.case import Case
 from medimg.stages.detect import detect
 
@@ -26,8 +28,9 @@ def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, pro
         # seconds of importing are not the scan's
         import medimg.inference.find
         import medimg.inference.segment  # noqa: F401
+    runner = _bundle if isinstance(case.pipeline, BundlePipeline) else RUNNERS[case.pipeline.task]
     with case.clock.time("infer"):
-        used = RUNNERS[case.pipeline.task](case, options, engine or Engine(), progress)
+        used = runner(case, options, engine or Engine(), progress)
     case.report.provenance["device"] = used
 
 
@@ -44,7 +47,8 @@ def _detect(case: Case, options: dict[str, Any], engine: Engine, progress: Progr
         from medimg.bundle import load_bundle
         from medimg.inference.find import find
 
-        return find(load_bundle(case.pipeline.bundle), case.first, asked, device, progress, engine)
+        bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
+        return find(bundle, case.first, asked, device, progress, engine)
 
     detect(case, chosen, by_network)
     return _described(device)
@@ -61,7 +65,7 @@ def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Prog
     from medimg.inference.segment import SegmentOptions, segment
 
     device = start_device(engine)
-    bundle = load_bundle(case.pipeline.bundle)
+    bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
     volumes = with_blanks(case.volumes, case.pipeline.roles)
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
     case.report.segmentation = segment(bundle, volumes, wanted, device, progress, engine)
@@ -70,6 +74,15 @@ def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Prog
     if wanted.not_available:
         names = ", ".join(wanted.not_available)
         case.report.warnings.append(f"not available: {names} (not empty: they cannot be seen in these contrasts)")
+    return _described(device)
+
+
+def _bundle(case: Case, _options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
+    from medimg.inference.device import start_device
+
+    assert isinstance(case.pipeline, BundlePipeline)
+    device = start_device(engine)
+    run_bundle(case, case.pipeline, device, engine, progress)
     return _described(device)
 
 

@@ -14,13 +14,15 @@ from medimg.errors import TrainingError
 from medimg.train.config import TrainConfig
 
 
-def fresh_network(config: TrainConfig, bundle: Path, start: Path | None = None) -> nn.Module:
+def fresh_network(config: TrainConfig, bundle: Path, start: Path | None = None, *, trusted: bool = False) -> nn.Module:
     """The network with the weights at `start`, or fresh ones, a function of the seed.
 
-    Raises PipelineError or TrainingError when it cannot be built or `start` holds the weights of another one.
+    Raises PipelineError or TrainingError when it cannot be built or `start` holds the weights of another one,
+    UntrustedBundleError for a bundle that nobody vouches for, whichever network is trained.
     """
     torch.manual_seed(config.seed)
-    network = load_bundle(bundle).network() if config.network is None else _named(config.network)
+    source = load_bundle(bundle, trusted=trusted)
+    network = source.network() if config.network is None else _named(config.network)
     if start is not None:
         load_weights(network, start)
     return network

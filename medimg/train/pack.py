@@ -13,11 +13,13 @@ import yaml
 
 import medimg
 from medimg import files
-from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline
+from medimg.bundles.trust import audit, record, require_trust
+from medimg.pipeline import PIPELINE_FILE, WEIGHTS, Pipeline
 from medimg.train.checkpoint import LAST_WEIGHTS, State
 from medimg.train.config import TrainConfig
 from medimg.train.journal import read_log
 
+INFERENCE_CONFIG = Path("configs") / "inference.json"
 TRAINING_RECORD = Path("docs") / "training.json"
 
 
@@ -26,8 +28,10 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start
 
     The last averaged weights, not best.pt: the learning rate has run out by then, and choosing a step by its score on
     a handful of validation cases would choose noise (nnU-Net ships its final checkpoint for the same reason).
-    start: the weights the run began with, None for random ones; their digest goes into the record.
+    start: the weights the run began with, None for random ones; their digest goes into the record. This machine trusts
+    the new bundle from then on: it is as safe as the one it was made from, and that was trusted or it was not trained.
     """
+    require_trust(audit(pipeline.bundle), pipeline.trusted)
     bundle = run / "bundle"
     shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
     if config.network is not None:
@@ -39,6 +43,7 @@ def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start
     with files.atomic_path(bundle / WEIGHTS) as temporary:
         torch.save(weights, temporary)
     files.write_json(bundle / TRAINING_RECORD, _record(config, state, run, start))
+    record(bundle, f"medimg train of {pipeline.name}")
     return bundle
 
 

@@ -17,7 +17,9 @@ import torch
 import toy
 from click.testing import CliRunner
 
+from medimg.bundle import load_bundle
 from medimg.cli import cli
+from medimg.errors import UntrustedBundleError
 
 CONFIG = """
 task: {_target_: toy.BrightnessTask}
@@ -50,7 +52,7 @@ def train(tmp_path):
     (tmp_path / "pipeline" / "train.yaml").write_text(CONFIG)
 
     def run(*options):
-        arguments = ["train", "--pipeline", str(tmp_path / "pipeline"), "--data", str(tmp_path)]
+        arguments = ["train", "--trust", "--pipeline", str(tmp_path / "pipeline"), "--data", str(tmp_path)]
         return CliRunner().invoke(cli, [*arguments, "-o", str(tmp_path / "run"), *options], prog_name="medimg")
 
     return run
@@ -68,6 +70,33 @@ def test_a_run_is_a_pipeline_that_infer_takes(tmp_path, train):
     arguments = ["--volume", str(tmp_path / "ct.nii.gz"), "--pipeline", str(tmp_path / "run" / "bundle")]
     inferred = CliRunner().invoke(cli, ["infer", *arguments, "-o", str(tmp_path / "out")], prog_name="medimg")
     assert inferred.exit_code == 0, inferred.output
+
+
+def test_a_run_runs_without_asking_on_the_machine_that_trained_it_only(tmp_path, train, monkeypatch):
+    config = f"network: {{_target_: toy.small_network}}\n{CONFIG}".replace("steps: 200", "steps: 20")
+    (tmp_path / "pipeline" / "train.yaml").write_text(config)
+    assert train().exit_code == 0
+    bundle = tmp_path / "run" / "bundle"
+    load_bundle(bundle)
+    monkeypatch.setenv("MEDIMG_HOME", str(tmp_path / "another machine"))
+    with pytest.raises(UntrustedBundleError, match=r"network_def: toy\.small_network"):
+        load_bundle(bundle)
+    load_bundle(bundle, trusted=True)
+
+
+def test_code_that_lies_beside_a_pipeline_does_not_train_unasked(tmp_path, train):
+    arguments = [
+        "train",
+        "--pipeline",
+        str(tmp_path / "pipeline"),
+        "--data",
+        str(tmp_path),
+        "-o",
+        str(tmp_path / "run"),
+    ]
+    refused = CliRunner().invoke(cli, arguments, prog_name="medimg")
+    assert refused.exit_code == 1
+    assert "names the code that trains" in refused.stderr
 
 
 def test_a_run_can_begin_with_the_weights_of_another(tmp_path, train):
@@ -112,7 +141,7 @@ def train_in_processes(tmp_path):
     def start(name, processes=1):
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = [sys.executable, *(launcher if processes > 1 else ()), "-m", "medimg", "train", "--device", "cpu"]
-        arguments = ["--pipeline", tmp_path / "pipeline", "--data", tmp_path, "-o", tmp_path / name]
+        arguments = ["--trust", "--pipeline", tmp_path / "pipeline", "--data", tmp_path, "-o", tmp_path / name]
         return subprocess.Popen([*command, *map(str, arguments)], env=environment, stdout=subprocess.PIPE, text=True)
 
     def run(name, processes=1):

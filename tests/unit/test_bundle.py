@@ -117,7 +117,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     document["network_def"]["out_channels"] = 3
     config.write_text(json.dumps(document))
     with pytest.raises(PipelineError, match="does not hold the weights of this bundle's network"):
-        load_bundle(folder / "bundle").trained_network()
+        load_bundle(folder / "bundle", trusted=True).trained_network()
 
 
 def test_a_weights_file_that_is_code_is_not_run(tmp_path):
@@ -126,7 +126,7 @@ def test_a_weights_file_that_is_code_is_not_run(tmp_path):
     payload = f"cposix\nsystem\n(S'touch {evil}'\ntR.".encode()
     (folder / "bundle" / "models" / "model.pt").write_bytes(payload)
     with pytest.raises(PipelineError, match="does not hold the weights"):
-        load_bundle(folder / "bundle").trained_network()
+        load_bundle(folder / "bundle", trusted=True).trained_network()
     assert not evil.exists()
 
 
@@ -134,7 +134,7 @@ def test_missing_weights_say_how_to_get_them(tmp_path):
     folder = toy.detector(tmp_path / "detector")
     (folder / "bundle" / "models" / "model.pt").unlink()
     with pytest.raises(PipelineError, match="train them with medimg train"):
-        load_bundle(folder / "bundle").trained_network()
+        load_bundle(folder / "bundle", trusted=True).trained_network()
 
 
 def test_a_network_that_cannot_be_built_names_the_file(tmp_path):
@@ -144,7 +144,7 @@ def test_a_network_that_cannot_be_built_names_the_file(tmp_path):
     document["network_def"] = {"_target_": "torch.nn.NoSuchLayer"}
     config.write_text(json.dumps(document))
     with pytest.raises(PipelineError, match=r"inference\.json: cannot build network_def"):
-        load_bundle(folder / "bundle").network()
+        load_bundle(folder / "bundle", trusted=True).network()
 
 
 @pytest.mark.parametrize(
@@ -160,4 +160,4 @@ def test_a_configuration_medimg_cannot_use_is_told(tmp_path, key, value, message
     document = {**json.loads(config.read_text(encoding="utf-8")), key: value}
     config.write_text(json.dumps(document))
     with pytest.raises(PipelineError, match=message):
-        getattr(load_bundle(folder / "bundle"), key)
+        getattr(load_bundle(folder / "bundle", trusted=True), key)

@@ -1,0 +1,106 @@
+"""A MONAI bundle as a pipeline: the same stages, wired by a recipe instead of a pipeline.yaml."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from medimg import files
+from medimg.bundles.folder import config_path, inside, read_config, read_metadata
+from medimg.bundles.home import library
+from medimg.bundles.metadata import drawn_recipe
+from medimg.bundles.recipe import Recipe, read_recipe, recipe_for, shipped_recipes
+from medimg.bundles.trust import audit, require_trust
+from medimg.errors import PipelineError, UsageError
+from medimg.pipeline import Pipeline, Stage
+
+REPORT_FORMATS = ["json", "csv", "nifti", "html", "png"]
+
+
+@dataclass(frozen=True)
+class BundlePipeline(Pipeline):
+    """A pipeline whose infer stage runs a bundle by its recipe."""
+
+    recipe: Recipe = field(kw_only=True)
+
+    @property
+    def weights(self) -> Path:
+        """The bundle's weights, where the recipe says they lie."""
+        return inside(self.bundle, self.recipe.weights)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of everything that decides the result: the recipe, the configuration and the weights."""
+        digest = hashlib.sha256(json.dumps(asdict(self.recipe), sort_keys=True).encode())
+        for path in (config_path(self.bundle), self.weights):
+            if path.is_file():
+                digest.update(f"{path.name}\0{files.sha256_of_file(path)}\0".encode())
+        return digest.hexdigest()
+
+
+def bundle_pipeline(name_or_path: str, recipe_path: Path | None = None, *, trusted: bool = False) -> BundlePipeline:
+    """The bundle in a folder, or of that name in the library, ready to run.
+
+    recipe_path: a recipe of the user's own; else the shipped one for this bundle, else what its metadata says.
+    Raises UsageError when there is no such bundle, UntrustedBundleError when it must not run, PipelineError when it
+    cannot.
+    """
+    folder = find_bundle(name_or_path)
+    recipe = chosen_recipe(folder, recipe_path)
+    config = read_config(folder)
+    changed = recipe.applied(config)
+    require_trust(audit(folder, config if recipe.shipped else changed), trusted)
+    metadata = read_metadata(folder)
+    made = BundlePipeline(
+        name=recipe.name,
+        version=str(metadata.get("version") or recipe.version or "unknown"),
+        title=recipe.title or recipe.name,
+        task=recipe.task,
+        licence=recipe.licence,
+        inputs=recipe.inputs,
+        stages=_stages(recipe),
+        folder=folder,
+        bundle=folder,
+        automatic=False,
+        trusted=trusted,
+        recipe=recipe,
+    )
+    if not made.weights.is_file():
+        raise PipelineError(
+            f"no weights at {made.weights}; medimg bundle download {recipe.name} fetches a whole bundle"
+        )
+    return made
+
+
+def find_bundle(name_or_path: str) -> Path:
+    """The folder itself, or the one of that name in the library. Raises UsageError when there is neither."""
+    places = [Path(name_or_path)]
+    if places[0].name == name_or_path:  # a name leads nowhere but into the library
+        places.append(library() / name_or_path)
+    for folder in places:
+        if folder.is_dir():
+            return folder
+    known = sorted(path.name for path in library().glob("*") if path.is_dir())
+    told = f"the library holds {', '.join(known)}" if known else "the library is empty"
+    fetch = any(recipe.name == name_or_path for recipe in shipped_recipes())
+    hint = f"; medimg bundle download {name_or_path} fetches it" if fetch else ""
+    raise UsageError(f"no bundle {name_or_path!r}: no such folder, and {told}{hint}")
+
+
+def chosen_recipe(folder: Path, recipe_path: Path | None = None) -> Recipe:
+    """The recipe of the user, else the shipped one, else the one drawn from the metadata."""
+    if recipe_path is not None:
+        return read_recipe(recipe_path)
+    return recipe_for(folder) or drawn_recipe(folder)
+
+
+def _stages(recipe: Recipe) -> tuple[Stage, ...]:
+    infer: dict[str, Any] = {"requires": list(recipe.requires)}
+    stages = [Stage("select", {"prefer": recipe.prefer}), Stage("preprocess"), Stage("infer", infer)]
+    if recipe.measure is not None:
+        stages.append(Stage("measure", dict(recipe.measure)))
+    return (*stages, Stage("report", {"formats": REPORT_FORMATS}))

@@ -1,0 +1,1 @@
+"""A pipeline's network as files for other programs, each checked against torch before it is kept."""

@@ -1,0 +1,191 @@
+"""A described model's answer to a scan: labels on its own grid, or boxes.
+
+In float32 it is MONAI's answer to the same model (tests/unit/inference/test_bundle_parity.py), except that windows
+outside the body are not run, and under --fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.data.box_utils import box_iou
+from monai.transforms import Invertd
+from numpy.typing import NDArray
+
+from medimg.errors import PipelineError
+from medimg.inference.boxes import DecodeBoxes, Detected
+from medimg.inference.decide import Argmax, Keep, Paint
+from medimg.inference.decide import Decision as Rule
+from medimg.inference.device import Device
+from medimg.inference.engine import predict
+from medimg.inference.model import ARGMAX, PAINT, Boxes, Decision, DetectionModel, SegmentationModel
+from medimg.inference.narrow import body_region, brain_box, lung_box
+from medimg.inference.network import Network
+from medimg.inference.options import Engine
+from medimg.inference.prepare import stacked
+from medimg.inference.resample import labels_on_grid
+from medimg.progress import Progress, silent
+from medimg.study import Volume
+
+MAX_LABEL = 255
+"""A uint8 label map holds no more."""
+
+FAST_PATCH = (192, 192, 80)
+"""Windows of a detector under --fast: what the model zoo's detector was trained on, whose statistics its norms know."""
+
+
+def segment_labels(
+    model: SegmentationModel,
+    volumes: Sequence[Volume],
+    device: Device,
+    progress: Progress = silent,
+    engine: Engine | None = None,
+) -> NDArray[np.uint8]:
+    """Label map (I, J, K) of the volumes (channel order, one grid) on the grid of the first.
+
+    Raises PipelineError when the network does not give what its recipe says.
+    """
+    engine = engine or Engine()
+    image, turned = _input(model, volumes)
+    values, affine = _plain(image)
+    region = body_region(volumes[0], values.shape[1:], affine)
+    box = brain_box(values, affine) if engine.fast and volumes[0].modality == "MR" else None
+    start, stop = box or ((0, 0, 0), values.shape[1:])
+    part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    network = Network(lambda: model.network, model.digest, model.name)
+    rule = _rule(model.decision)
+    answer = predict(
+        [network],
+        values[(slice(None), *part)],
+        model.windows,
+        rule,
+        device,
+        progress,
+        engine=engine,
+        region=None if region is None else region[part],
+    )
+    answer = _put_back(answer, values.shape[1:], part, rule)
+    labels = _labels(model, image, torch.from_numpy(answer), decided=not isinstance(rule, Keep))
+    if labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= MAX_LABEL:
+        raise PipelineError(f"{model.name}: labels from {labels.min():g} to {labels.max():g} fit no 8-bit label map")
+    array = labels.cpu().numpy().astype(np.uint8)
+    source = volumes[0]
+    return labels_on_grid(array, turned.affine_ras, source.shape, source.affine_ras)
+
+
+def find_boxes(
+    model: DetectionModel,
+    volume: Volume,
+    device: Device,
+    progress: Progress = silent,
+    engine: Engine | None = None,
+) -> Boxes:
+    """The model's detections in the volume, most probable first. Under --fast only inside the box of the lungs."""
+    engine = engine or Engine()
+    image, _ = _input(model, [volume])
+    values, affine = _plain(image)
+    windows = replace(model.windows, multiple=model.size_divisible)
+    whole = values[0].size < model.whole_below
+    box = lung_box(volume, values.shape[1:], affine) if engine.fast else None
+    start, stop = box or ((0, 0, 0), values.shape[1:])
+    if engine.fast:
+        windows = replace(windows, size=FAST_PATCH)
+    elif whole:
+        windows = replace(windows, size=(-1, -1, -1))
+    part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    network = Network(lambda: model.network, model.digest, model.name)
+    found: Detected = predict(
+        [network], values[(slice(None), *part)], windows, _decoding(model), device, progress, engine=engine
+    )
+    voxels = found.boxes + np.array([*start, *start], np.float32)
+    return Boxes(voxels=voxels, scores=found.scores, labels=found.labels, affine_ras=affine)
+
+
+def _plain(image: MetaTensor) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The values (C, I, J, K) without what MONAI remembers of them, and their RAS affine."""
+    return image.as_tensor().float().cpu().numpy(), np.asarray(image.affine, dtype=np.float64)
+
+
+def _rule(decision: Decision) -> Rule:
+    """What can be decided window by window: not what goes back to the source grid as scores first."""
+    if decision.scores_go_back or decision.before is not None:
+        return Keep()
+    if decision.rule == ARGMAX:
+        return Argmax()
+    layers = tuple((channel, value, decision.threshold) for channel, value in decision.paint)
+    return Paint(layers, inclusive=True) if decision.rule == PAINT else Keep()
+
+
+def _put_back(answer: NDArray[Any], shape: Sequence[int], part: tuple[slice, ...], rule: Rule) -> NDArray[Any]:
+    """The answer to a part of an image, on the whole of it; background elsewhere."""
+    if answer.shape[-3:] == tuple(shape):
+        return answer
+    outside = -100.0 if isinstance(rule, Keep) else 0
+    everything = np.full((*answer.shape[:-3], *shape), outside, answer.dtype)
+    everything[(..., *part)] = answer
+    return everything
+
+
+def _decoding(model: DetectionModel) -> DecodeBoxes:
+    """MONAI's components as plain numbers. Raises PipelineError for what they can do and medimg does not."""
+    selector = model.selector
+    if not selector.apply_sigmoid or selector.box_overlap_metric is not box_iou:
+        raise PipelineError(
+            f"{model.name}: boxes are selected by other scores or overlaps than MONAI's"
+        )
+    return DecodeBoxes(
+        anchors=tuple(corners.float().numpy() for corners in model.anchors.cell_anchors),
+        score=selector.score_thresh,
+        per_level=selector.topk_candidates_per_level,
+        overlap=selector.nms_thresh,
+        most=selector.detections_per_img,
+        weights=tuple(float(weight) for weight in model.coder.weights),
+        max_log_growth=float(model.coder.boxes_xform_clip),
+    )
+
+
+def _input(model: SegmentationModel | DetectionModel, volumes: Sequence[Volume]) -> tuple[MetaTensor, Volume]:
+    """The network's input (C, I, J, K), and the first volume as it was turned for it."""
+    turned = [volume if model.orientation is None else volume.turned(model.orientation) for volume in volumes]
+    image = model.preprocess({model.key: stacked(turned)})[model.key]
+    return image, turned[0]
+
+
+def _labels(model: SegmentationModel, image: MetaTensor, logits: torch.Tensor, *, decided: bool) -> torch.Tensor:
+    """Logits (C, I, J, K), or labels (I, J, K), on the network's grid to labels on the grid of what was given in."""
+    rule = model.decision
+    if decided:
+        labels = _back(model, image, logits[None].float(), nearest=True)
+    elif rule.before is not None and rule.after is not None:
+        labels = rule.after(_back(model, image, rule.before(logits), nearest=not rule.scores_go_back))
+    elif rule.scores_go_back:
+        scores = logits.softmax(0) if rule.rule == ARGMAX else logits.sigmoid()
+        labels = _decided(rule, _back(model, image, scores, nearest=False))[None]
+    else:
+        raise PipelineError(f"{model.name}: no rule says what the outputs mean; write a recipe")
+    labels = labels[0] if labels.ndim == 4 and len(labels) == 1 else labels
+    if labels.ndim != 3:
+        raise PipelineError(f"{model.name}: the postprocessing gives {len(labels)} maps, not one; write a recipe")
+    return labels.as_tensor() if isinstance(labels, MetaTensor) else labels
+
+
+def _decided(rule: Decision, scores: torch.Tensor) -> torch.Tensor:
+    """Scores (C, I, J, K) to labels (I, J, K)."""
+    if rule.rule != PAINT:
+        return scores.argmax(0).float()
+    labels = torch.zeros(scores.shape[1:])
+    for channel, value in rule.paint:
+        labels[scores[channel] >= rule.threshold] = value
+    return labels
+
+
+def _back(model: SegmentationModel, image: MetaTensor, pred: torch.Tensor, *, nearest: bool) -> torch.Tensor:
+    """`pred` (C, I, J, K) with the preprocessing undone: MONAI's own inversion."""
+    invert = Invertd("pred", transform=model.preprocess, orig_keys=model.key, nearest_interp=nearest, to_tensor=True)
+    result: torch.Tensor = invert({"pred": MetaTensor(pred), model.key: image})["pred"]
+    return result

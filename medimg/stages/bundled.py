@@ -1,0 +1,76 @@
+"""The infer stage of a bundle: what its network says, as findings or a segmentation in the report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medimg import geometry
+from medimg.bundles.as_pipeline import BundlePipeline
+from medimg.inference.options import Engine
+from medimg.inference.preconditions import check_spacing
+from medimg.progress import Progress
+from medimg.results import Finding, Segmentation
+from medimg.stages.case import Case
+
+if TYPE_CHECKING:
+    from medimg.inference.device import Device
+    from medimg.inference.model import Boxes, DetectionModel, SegmentationModel
+
+
+def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Engine, progress: Progress) -> None:
+    """Run the bundle on the case's volumes and put what it says into the report, with what nobody checked."""
+    from medimg.bundle import load_bundle
+    from medimg.inference.describe import described
+    from medimg.inference.model import SegmentationModel
+
+    recipe = pipeline.recipe
+    if recipe.spacing_mm is not None:
+        check_spacing(pipeline.name, recipe.spacing_mm, list(case.volumes.values()))
+    model = described(load_bundle(pipeline.bundle, trusted=pipeline.trusted, recipe=recipe), recipe)
+    if isinstance(model, SegmentationModel):
+        case.report.segmentation = _segmentation(case, model, device, engine, progress)
+    else:
+        case.report.findings = _findings(case, model, device, engine, progress)
+    case.report.warnings += [f"taken for granted: {condition}" for condition in recipe.preconditions]
+    if recipe.version and pipeline.version != recipe.version:
+        case.report.warnings.append(f"the recipe was written for version {recipe.version}, this is {pipeline.version}")
+
+
+def _segmentation(
+    case: Case, model: SegmentationModel, device: Device, engine: Engine, progress: Progress
+) -> Segmentation:
+    from medimg.inference.answer import segment_labels
+
+    labels = segment_labels(model, [case.volumes[role] for role in case.pipeline.roles], device, progress, engine)
+    found = {int(value) for value in np.unique(labels)} - {0}
+    names = {**{value: f"label {value}" for value in found}, **model.decision.labels}
+    return Segmentation(labels, case.first.affine_ras, dict(sorted(names.items())))
+
+
+def _findings(case: Case, model: DetectionModel, device: Device, engine: Engine, progress: Progress) -> list[Finding]:
+    from medimg.inference.answer import find_boxes
+
+    boxes = find_boxes(model, case.first, device, progress, engine)
+    return [_finding(boxes, index, model.classes[int(label)]) for index, label in enumerate(boxes.labels)]
+
+
+def _finding(boxes: Boxes, index: int, label: str) -> Finding:
+    """A box as a finding. Its diameter is the mean side: LUNA16's boxes are cubes of the nodule's diameter."""
+    low, high = boxes.voxels[index, :3].astype(np.float64), boxes.voxels[index, 3:].astype(np.float64)
+    x, y, z = geometry.ras_to_lps(geometry.to_world(boxes.affine_ras, (low + high) / 2))
+    corners = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, -1).T
+    world = geometry.ras_to_lps(geometry.to_world(boxes.affine_ras, corners))
+    box = tuple(float(value) for value in (*world.min(axis=0), *world.max(axis=0)))
+    sides = (high - low) * geometry.spacing_mm(boxes.affine_ras)
+    return Finding(
+        id=f"{label}-{index + 1}",
+        label=label,
+        center_lps_mm=(float(x), float(y), float(z)),
+        diameter_mm=float(sides.mean()),
+        volume_mm3=None,
+        box_lps_mm=(box[0], box[1], box[2], box[3], box[4], box[5]),
+        probability=float(boxes.scores[index]),
+        measurements={"detected_box_lps_mm": [round(value, 3) for value in box]},
+    )
