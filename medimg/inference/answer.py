@@ -135,9 +135,7 @@ def _decoding(model: DetectionModel) -> DecodeBoxes:
     """MONAI's components as plain numbers. Raises PipelineError for what they can do and medimg does not."""
     selector = model.selector
     if not selector.apply_sigmoid or selector.box_overlap_metric is not box_iou:
-        raise PipelineError(
-            f"{model.name}: boxes are selected by other scores or overlaps than MONAI's"
-        )
+        raise PipelineError(f"{model.name}: boxes are selected by other scores or overlaps than MONAI's")
     return DecodeBoxes(
         anchors=tuple(corners.float().numpy() for corners in model.anchors.cell_anchors),
         score=selector.score_thresh,

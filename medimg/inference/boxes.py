@@ -134,7 +134,8 @@ class BoxCollector:
         i, j, k = (found.cells - np.array(start)).T
         codes = np.stack([maps[found.anchor * 6 + code, i, j, k] for code in range(6)], axis=1)
         codes = (codes / np.array(self.wanted.weights, np.float32)).astype(np.float32)
-        stride = np.array(self.grids[level].stride)
+        # not the output's own stride: MONAI divides the image's size by the map's, which an odd padding can lengthen
+        stride = np.array(self.grids[level].padded) // np.array(self.grids[level].inner)
         shift = (found.cells * stride + stride // 2).astype(np.float32)
         anchor = np.asarray(self.wanted.anchors[level], np.float32)[found.anchor]
         low, high = shift + anchor[:, :3], shift + anchor[:, 3:]

@@ -15,12 +15,13 @@ from medimg.inference.plan import Plan, Span, Triple, triple, whole
 class OutputGrid:
     """One output of a network over the whole image.
 
-    channels: of it. image: voxels of the image. shape: the cells that show it. inner: cells with the far ends padded to
-    multiples. stride: input voxels a cell, along each axis.
+    channels: of it. image: voxels of the image; padded: the same with the far ends padded to multiples. shape, inner:
+    the cells of the output that show each. stride: input voxels a cell, along each axis.
     """
 
     channels: int
     image: Triple
+    padded: Triple
     shape: Triple
     inner: Triple
     stride: Triple
@@ -36,9 +37,9 @@ class Stitcher:
         self._stride = _stride(plan, first, name)
         weights = plan.windows.weights(plan.size)
         if weights is not None:
-            # MONAI brings the weights to the output's grid by nearest neighbour
+            # as MONAI brings them to the grid of a first output: the voxel at the middle of each cell
             i, j, k = self._stride
-            weights = like(weights[::i, ::j, ::k].copy(), first)
+            weights = like(weights[i // 2 :: i, j // 2 :: j, k // 2 :: k].copy(), first)
         self._weights = weights
         self._sums: dict[Triple, Array] = {}
         self._weight_sums: dict[Triple, Array] = {}
@@ -51,7 +52,7 @@ class Stitcher:
         shape = [math.ceil(n / s) for n, s in zip(plan.shape, self._stride, strict=True)]
         sides = zip(plan.before, plan.inner, self._stride, strict=True)
         inner = [round((b + n) / s) - round(b / s) for b, n, s in sides]
-        return OutputGrid(self._channels, plan.shape, triple(shape), triple(inner), self._stride)
+        return OutputGrid(self._channels, plan.shape, plan.inner, triple(shape), triple(inner), self._stride)
 
     def add(self, index: int, output: Array) -> Iterator[tuple[Array, Triple]]:
         """Take window `index`, (C, i, j, k); give what is finished by it, and where that begins on the output's grid.

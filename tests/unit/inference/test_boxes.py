@@ -45,6 +45,7 @@ class TwoLevels(nn.Module):
 def detector(net, windows, score=0.6, per_level=200, most=50):
     anchors = AnchorGeneratorWithAnchorShape(feature_map_scales=SCALES, base_anchor_shapes=SHAPES)
     peer = RetinaNetDetector(network=net, anchor_generator=anchors, debug=False)
+    peer.set_target_keys(box_key="box", label_key="label")
     peer.set_box_selector_parameters(
         score_thresh=score, topk_candidates_per_level=per_level, nms_thresh=0.22, detections_per_img=most
     )
@@ -55,7 +56,7 @@ def detector(net, windows, score=0.6, per_level=200, most=50):
 
 CASES = [
     ((64, 48, 40), Windows((32, 32, 16), (0.25,) * 3, multiple=DIVISIBLE)),
-    ((61, 45, 37), Windows((32, 32, 16), (0.5,) * 3, "gaussian", multiple=DIVISIBLE)),
+    ((61, 45, 37), Windows((32, 32, 16), (0.5,) * 3, multiple=DIVISIBLE)),
     ((30, 45, 11), Windows((32, 32, 32), (0.25,) * 3, multiple=DIVISIBLE)),
 ]
 
