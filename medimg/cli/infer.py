@@ -73,9 +73,11 @@ def command(
     """
     from medimg.cli.console import progress_bars
     from medimg.dicom.options import ReadOptions
+    from medimg.stages.ahead import import_ahead
     from medimg.stages.chain import run_chain
 
     pipeline = chosen_pipeline(pipeline_name, bundle_name, recipe_path, trust)
+    import_ahead(pipeline)
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(

@@ -54,9 +54,11 @@ def command(
     from medimg.cli.infer import say_result
     from medimg.dicom.options import ReadOptions
     from medimg.pipeline import load_pipeline
+    from medimg.stages.ahead import import_ahead
     from medimg.stages.chain import run_chain
 
     pipeline = load_pipeline(pipeline_name, trusted=trust)
+    import_ahead(pipeline)
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     with progress_bars() as progress:
         case = run_chain(

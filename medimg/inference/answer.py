@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from medimg.errors import PipelineError
 from medimg.inference.boxes import DecodeBoxes, Detected
+from medimg.inference.chain import preprocessed
 from medimg.inference.decide import Argmax, Keep, Paint
 from medimg.inference.decide import Decision as Rule
 from medimg.inference.device import Device
@@ -150,7 +151,7 @@ def _decoding(model: DetectionModel) -> DecodeBoxes:
 def _input(model: SegmentationModel | DetectionModel, volumes: Sequence[Volume]) -> tuple[MetaTensor, Volume]:
     """The network's input (C, I, J, K), and the first volume as it was turned for it."""
     turned = [volume if model.orientation is None else volume.turned(model.orientation) for volume in volumes]
-    image = model.preprocess({model.key: stacked(turned)})[model.key]
+    image = preprocessed(model.preprocess, {model.key: stacked(turned)})[model.key]
     return image, turned[0]
 
 

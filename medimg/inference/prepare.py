@@ -61,7 +61,9 @@ def stacked(volumes: Sequence[Volume]) -> MetaTensor:
 
 def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[NDArray[np.float32], geometry.Affine]:
     """The bundle's preprocessing applied to the volumes: float32 (C, I, J, K) on the model grid, and its RAS affine."""
-    image = bundle.preprocessing({"image": stacked(volumes)})["image"]
+    from medimg.inference.chain import preprocessed
+
+    image = preprocessed(bundle.preprocessing, {"image": stacked(volumes)})["image"]
     return image.as_tensor().numpy(), np.asarray(image.affine, dtype=np.float64)
 
 
