@@ -214,26 +214,13 @@ def _starts(length: int, size: int, overlap: float, multiple: int) -> tuple[int,
 
 
 def _touching(plan: Plan, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which windows hold a true voxel of `region`: from its sums over boxes."""
-    sums = np.zeros([n + 1 for n in region.shape], np.int64)
-    sums[1:, 1:, 1:] = region.astype(np.int64).cumsum(0).cumsum(1).cumsum(2)
+    """Which windows hold a true voxel of `region`."""
     held = []
     for index in range(len(plan.chosen)):
-        low = [s - b for s, b in zip(plan.start(index), plan.before, strict=True)]
-        spans = [
-            (min(max(start, 0), n), min(max(start + size, 0), n))
-            for start, size, n in zip(low, plan.size, region.shape, strict=True)
-        ]
-        held.append(_box_sum(sums, spans) > 0)
+        low = [start - before for start, before in zip(plan.start(index), plan.before, strict=True)]
+        spans = (slice(max(start, 0), max(start + size, 0)) for start, size in zip(low, plan.size, strict=True))
+        held.append(bool(region[tuple(spans)].any()))
     return np.array(held, bool)
-
-
-def _box_sum(sums: NDArray[np.int64], spans: Sequence[Span]) -> int:
-    total = 0
-    for corner in itertools.product((0, 1), repeat=3):
-        sign = (-1) ** (3 - sum(corner))
-        total += sign * int(sums[tuple(span[side] for span, side in zip(spans, corner, strict=True))])
-    return total
 
 
 def _stretches(starts: Sequence[int], size: int) -> list[Span]:
