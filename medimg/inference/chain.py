@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,11 +20,12 @@ PADDINGS = {"border": "edge", "zeros": "constant"}
 
 def preprocessed(chain: Compose, data: dict[str, Any]) -> dict[str, Any]:
     """What `chain` makes of {key: MetaTensor (C, I, J, K)}; the result can be inverted as if the chain had made it."""
+    made: Any = data
     for transform in chain.transforms:
         # not for subclasses: they do something else
-        quick = type(transform) is Spacingd and _is_plain(transform, data)
-        data = _spaced(transform, data) if quick else apply_transform(transform, data)
-    return data
+        quick = type(transform) is Spacingd and _is_plain(transform, made)
+        made = _spaced(transform, made) if quick else apply_transform(transform, made)
+    return cast("dict[str, Any]", made)
 
 
 def resampled(
@@ -57,7 +58,7 @@ def resampled(
 
 def _is_plain(transform: Spacingd, data: dict[str, Any]) -> bool:
     """Whether a Spacingd asks for what `resampled` gives."""
-    images = [data.get(key) for key in transform.keys]
+    images = [data.get(str(key)) for key in transform.keys]
     return (
         all(isinstance(image, MetaTensor) and image.device.type == "cpu" and image.ndim == 4 for image in images)
         and all(str(mode) in LINEAR for mode in transform.mode)
@@ -68,16 +69,17 @@ def _is_plain(transform: Spacingd, data: dict[str, Any]) -> bool:
 
 def _spaced(transform: Spacingd, data: dict[str, Any]) -> dict[str, Any]:
     # lazily, MONAI only says where the new grid lies
-    told = transform(dict(data), lazy=True)
-    for key, padding in zip(transform.keys, transform.padding_mode, strict=True):
+    told: Any = transform(dict(data), lazy=True)
+    for name, padding in zip(transform.keys, transform.padding_mode, strict=True):
+        key = str(name)
         image, plan = data[key], told[key]
         source, target = (np.asarray(affine, dtype=np.float64) for affine in (image.affine, plan.peek_pending_affine()))
         shape = tuple(int(n) for n in plan.peek_pending_shape())
         values = image.as_tensor()
         if shape != tuple(image.shape[1:]) or not np.allclose(source, target, atol=1e-6):
-            name = str(getattr(padding, "value", padding))
-            values = torch.from_numpy(resampled(values.float().numpy(), np.linalg.inv(source) @ target, shape, name))
+            mode = str(getattr(padding, "value", padding))
+            values = torch.from_numpy(resampled(values.float().numpy(), np.linalg.inv(source) @ target, shape, mode))
         made = MetaTensor(values, affine=torch.from_numpy(target), meta=dict(image.meta))
         made.applied_operations = [*image.applied_operations, *plan.pending_operations]
         told[key] = made
-    return told
+    return cast("dict[str, Any]", told)
