@@ -79,7 +79,8 @@ def _spaced(transform: Spacingd, data: dict[str, Any]) -> dict[str, Any]:
         if shape != tuple(image.shape[1:]) or not np.allclose(source, target, atol=1e-6):
             mode = str(getattr(padding, "value", padding))
             values = torch.from_numpy(resampled(values.float().numpy(), np.linalg.inv(source) @ target, shape, mode))
-        made = MetaTensor(values, affine=torch.from_numpy(target), meta=dict(image.meta))
+        meta = {word: value for word, value in image.meta.items() if word != "affine"}
+        made = MetaTensor(values, affine=torch.from_numpy(target), meta=meta)
         made.applied_operations = [*image.applied_operations, *plan.pending_operations]
         told[key] = made
     return cast("dict[str, Any]", told)
