@@ -7,7 +7,7 @@ SAMPLES := sample_data/generated
 OUT := demo_output
 PEERS := .venv-readers
 
-.PHONY: help setup tools demo test fuzz compare-readers lint types docs docs-check wheel-test check clean
+.PHONY: help setup tools demo test pacs-test fuzz compare-readers lint types docs docs-check wheel-test check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -32,6 +32,12 @@ demo: $(READY) ## sample scans in, findings out
 
 test: $(READY) ## every test
 	$(BIN)/python -m pytest
+
+pacs-test: $(READY) ## a real Orthanc and dcmtk beside medimg, in a network of their own (installs them where it can)
+	@{ command -v Orthanc && command -v storescu; } >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq orthanc orthanc-dicomweb dcmtk; } \
+		|| echo "orthanc, orthanc-dicomweb and dcmtk could not be installed (root is needed)" >&2
+	unshare --net --map-root-user bash -c 'ip link set lo up && exec $(BIN)/python -m pytest -m pacs tests/pacs'
 
 fuzz: $(READY) ## 12,000 damaged scans through every reader (FUZZ="--count 500 --seed 7" for another run)
 	$(BIN)/python tests/fuzz/run.py $(or $(FUZZ),--count 12000 --seed 1)

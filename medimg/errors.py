@@ -10,6 +10,7 @@
     ├── DownloadError           exit 1   a bundle cannot be fetched
     ├── OutputError             exit 1   results cannot be written
     │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file
+    ├── NetworkError            exit 1   a server cannot be reached, or refuses
     ├── TrainingError           exit 1   training cannot start or go on
     └── DataError               exit 1   a table, a truth or predictions cannot be read, or nothing is left to score
 
@@ -77,6 +78,10 @@ class Reason(str, Enum):
     WRONG_SPACING = "wrong_spacing"
     NO_PIPELINE_FITS = "no_pipeline_fits"
     AMBIGUOUS_SERIES = "ambiguous_series"
+    # one case of a batch
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
     # a prediction and its truth
     MISSING_PREDICTION = "missing_prediction"
     NOT_A_LABEL_MAP = "not_a_label_map"
@@ -134,6 +139,14 @@ class OutputError(MedimgError):
 
 class UnstorableError(OutputError):
     """One volume's values fit no file that other programs read; the disk and the other volumes are sound."""
+
+
+class NetworkError(MedimgError):
+    """A PACS cannot be reached, or refuses. may_pass: whether asking again may help."""
+
+    def __init__(self, message: str, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class TrainingError(MedimgError):

@@ -116,6 +116,18 @@ def check_output_folder(path: Path) -> None:
         raise OutputError(f"output folder {path} is not writable; choose another with -o")
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a loss of power; nothing where the system cannot do that (Windows)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def relative(path: Path, folder: Path) -> str:
     """`path` as seen from `folder`, with forward slashes: how every path in a JSON file is written.
 

@@ -24,6 +24,8 @@ LAYERS = [
     ["evaluate"],
     ["train"],
     ["stages"],
+    ["batch"],
+    ["pacs"],
     ["cli"],
     ["__main__"],
 ]

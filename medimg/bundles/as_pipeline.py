@@ -16,7 +16,7 @@ from medimg.bundles.metadata import drawn_recipe
 from medimg.bundles.recipe import Recipe, read_recipe, recipe_for, shipped_recipes
 from medimg.bundles.trust import audit, require_trust
 from medimg.errors import PipelineError, UsageError
-from medimg.pipeline import Pipeline, Stage
+from medimg.pipeline import Pipeline, Stage, load_pipeline
 
 REPORT_FORMATS = ["json", "csv", "nifti", "html", "png"]
 
@@ -74,6 +74,23 @@ def bundle_pipeline(name_or_path: str, recipe_path: Path | None = None, *, trust
             f"no weights at {made.weights}; medimg bundle download {recipe.name} fetches a whole bundle"
         )
     return made
+
+
+def named_pipeline(name_or_path: str, *, trusted: bool = False) -> Pipeline:
+    """A pipeline, or else a bundle, by its name or path. Raises UsageError when there is neither, and as each does."""
+    try:
+        return load_pipeline(name_or_path, trusted=trusted)
+    except UsageError as no_pipeline:
+        try:
+            return bundle_pipeline(name_or_path, trusted=trusted)
+        except UsageError as no_bundle:
+            raise UsageError(f"{no_pipeline}; {no_bundle}") from no_bundle
+
+
+def require_trusted(pipeline: Pipeline) -> None:
+    """Raise UntrustedBundleError now for a pipeline whose bundle would be refused later. A bundle was asked already."""
+    if pipeline.has_network and not isinstance(pipeline, BundlePipeline):
+        require_trust(audit(pipeline.bundle), pipeline.trusted)
 
 
 def find_bundle(name_or_path: str) -> Path:

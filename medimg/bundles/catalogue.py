@@ -36,6 +36,7 @@ def described(folder: Path) -> dict[str, Any]:
         "title": str(metadata.get("name", "")) or (recipe.title if recipe else ""),
         "task": "detection" if is_detection(read_config(folder)) else "segmentation",
         "inputs": [f"{entry.role} ({entry.modality})" for entry in recipe.inputs] if recipe else [],
+        "outputs": list(recipe.channels or recipe.classes) if recipe else [],
         "labels": {str(value): label for value, label in recipe.labels.items()} if recipe else {},
         "recipe": recipe_in_words,
         "requires": _requirements(recipe) if recipe else [],

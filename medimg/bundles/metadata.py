@@ -17,8 +17,6 @@ from medimg.study import MR_ROLE_ALIASES
 MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR"}
 """What metadata calls the modalities that medimg can tell."""
 
-BACKGROUND = "background"
-
 
 def drawn_recipe(folder: Path) -> Recipe:
     """The recipe that the bundle's `network_data_format` amounts to.
@@ -41,7 +39,6 @@ def drawn_recipe(folder: Path) -> Recipe:
         version=str(metadata.get("version", "")),
         title=str(metadata.get("name", "")),
         channels=() if detection else tuple(names),
-        labels={} if detection else {value: label for value, label in enumerate(names) if value},
         classes=tuple(names) if detection else (),
     )
 

@@ -8,10 +8,11 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from medimg import files
 from medimg.bundles.folder import CONFIGS, inside, read_metadata
@@ -58,8 +59,8 @@ def import_bundle(source: Path, name: str | None = None, *, origin: str | None =
         read_large_files(folder)
         _copy(folder, place / "copy")
         target = library() / chosen
-        _replace(place / "copy", target)
-    _write_record(target, origin or str(source.resolve()))
+        _replace(place / "copy", target, place / "older")
+    files.write_json(library() / f"{chosen}.json", _record(target, origin or str(source.resolve())))
     return target
 
 
@@ -80,8 +81,11 @@ def verify(folder: Path) -> list[Check]:
 
 def recorded_files(folder: Path) -> dict[str, str]:
     """File -> SHA-256 as it was brought into the library; {} for a folder elsewhere."""
+    path = _record_path(folder)
+    if path is None:
+        return {}
     try:
-        document = json.loads(_record_path(folder).read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): str(digest) for name, digest in document["files"].items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return {}
@@ -93,8 +97,7 @@ def _recorded(folder: Path, name: str, digest: str) -> Check:
     return Check(name, same, "as it was brought here" if same else "changed" if path.is_file() else "missing")
 
 
-def _checked(what: str, look: object) -> Check:
-    assert callable(look)
+def _checked(what: str, look: Callable[[], str]) -> Check:
     try:
         return Check(what, True, look())
     except MedimgError as error:
@@ -122,11 +125,11 @@ def _copy(folder: Path, target: Path) -> None:
         shutil.copyfile(path, place)
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Put a finished folder in the place of an older one."""
+def _replace(source: Path, target: Path, aside: Path) -> None:
+    """Put a finished folder in the place of an older one, which is moved aside."""
     try:
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(aside)
         source.rename(target)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}; set MEDIMG_HOME to another") from error
@@ -159,13 +162,15 @@ def _check_members(archive: Path, opened: zipfile.ZipFile) -> None:
             raise PipelineError(f"{archive}: {member.filename!r} leads out of the archive; do not use it")
 
 
-def _record_path(folder: Path) -> Path:
-    return library() / f"{folder.name}.json" if folder.resolve().parent == library().resolve() else folder / ".none"
+def _record_path(folder: Path) -> Path | None:
+    """Where the digests of a folder of the library lie; None for a folder elsewhere."""
+    return library() / f"{folder.name}.json" if folder.resolve().parent == library().resolve() else None
 
 
-def _write_record(folder: Path, origin: str) -> None:
+def _record(folder: Path, origin: str) -> dict[str, Any]:
+    """What came: the digest of every file."""
     listed = {path.relative_to(folder).as_posix(): files.sha256_of_file(path) for path in _regular_files(folder)}
-    document = {
+    return {
         "schema": SCHEMA,
         "name": folder.name,
         "version": str(read_metadata(folder).get("version", "")),
@@ -173,4 +178,3 @@ def _write_record(folder: Path, origin: str) -> None:
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "files": listed,
     }
-    files.write_json(_record_path(folder), document)

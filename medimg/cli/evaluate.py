@@ -104,11 +104,11 @@ def command(
     Classification: of scans or nodules. With --pipeline and --data the cases of a datalist are predicted first.
     docs/evaluate.md says which files each task reads and what each figure means. For research use only.
     """
+    from medimg.bundles.as_pipeline import named_pipeline
     from medimg.cli.console import progress_bars
     from medimg.errors import ExitCode
     from medimg.evaluate.regions import parse_regions
     from medimg.evaluate.run import Job, Rules, Truth, run_job
-    from medimg.pipeline import load_pipeline
 
     _check_combination(task, truth, predictions, pipeline_name, data)
     rules = Rules(parse_regions(regions), tolerance_mm, *(() if threshold is None else (threshold,)))
@@ -116,7 +116,7 @@ def command(
         if truth and predictions and task:
             job = Job(task, Truth.at(truth, fold), predictions, rules)
         else:
-            pipeline = load_pipeline(str(pipeline_name), trusted=trust)
+            pipeline = named_pipeline(str(pipeline_name), trusted=trust)
             job = _predict(task, pipeline, Truth.at(data or Path(), fold), rules, output, progress, engine)
         outcome = run_job(replace(job, other=other, replicates=replicates, seed=seed), output, progress)
     _show(outcome)

@@ -16,6 +16,7 @@ from medimg.cli import console, failures
 COMMANDS: dict[str, str] = {
     "preprocess": "Read every series of a folder or a zip archive; write NIfTI volumes and a manifest.",
     "infer": "Find nodules in a chest CT or segment a brain tumour in MRI; write a report.",
+    "batch": "Every scan of an export through the pipelines that want it; call it again to go on.",
     "run": "Run any chain of stages that a pipeline.yaml writes.",
     "select": "Choose which scans of a folder a pipeline takes (one stage).",
     "measure": "Measure the findings of a report folder again (one stage).",

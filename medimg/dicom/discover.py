@@ -7,6 +7,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -184,13 +185,34 @@ def discover(root: Path, progress: Progress = silent) -> Discovery:
     the root cannot be listed.
     """
     root = medium_of(root)
+    unlisted: list[Skipped] = []
+    found = discover_files(list(_regular_files(root, unlisted)), root, progress)
+    found.skipped[:0] = unlisted
+    return found
+
+
+def discover_files(paths: Sequence[Path], root: Path, progress: Progress = silent) -> Discovery:
+    """As `discover`, of these files under `root` alone; a member of an archive may be named as `Frame.path` has it."""
     found = Discovery(root)
     by_uid: dict[tuple[str, str], SeriesHeaders] = {}
-    archives = _read_headers(list(_regular_files(root, found.skipped)), found, by_uid, progress)
+    archives = _read_headers(paths, found, by_uid, progress)
     while archives:
         archives = _read_headers(_members_of(archives, found.skipped), found, by_uid, progress)
     found.series = [_of_its_modality(series) for series in by_uid.values()]
     return found
+
+
+def folders_of(root: Path) -> Iterator[tuple[Path, list[Path], list[Skipped]]]:
+    """Every folder under `root` that holds files, with its own regular files and what cannot be listed; sorted.
+
+    What `discover` reads at once, a folder at a time: an export of millions of files fits no memory.
+    """
+    unlisted: list[Skipped] = []
+    for folder, paths in groupby(_regular_files(root, unlisted), key=lambda path: path.parent):
+        yield folder, list(paths), unlisted.copy()
+        unlisted.clear()
+    if unlisted:
+        yield root, [], unlisted
 
 
 def medium_of(root: Path) -> Path:

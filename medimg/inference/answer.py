@@ -6,7 +6,9 @@ outside the body are not run, and under --fast.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from medimg.errors import PipelineError
 from medimg.inference.boxes import DecodeBoxes, Detected
 from medimg.inference.chain import preprocessed
-from medimg.inference.decide import Argmax, Keep, Paint
+from medimg.inference.decide import NEVER_SEEN, Argmax, Keep, Paint
 from medimg.inference.decide import Decision as Rule
 from medimg.inference.device import Device
 from medimg.inference.engine import predict
@@ -28,6 +30,7 @@ from medimg.inference.model import ARGMAX, PAINT, Boxes, Decision, DetectionMode
 from medimg.inference.narrow import body_region, brain_box, lung_box
 from medimg.inference.network import Network
 from medimg.inference.options import Engine
+from medimg.inference.plan import Windows, whole
 from medimg.inference.prepare import stacked
 from medimg.inference.resample import labels_on_grid
 from medimg.progress import Progress, silent
@@ -51,18 +54,31 @@ def segment_labels(
 
     Raises PipelineError when the network does not give what its recipe says.
     """
-    engine = engine or Engine()
+    with _others_warnings_ignored():
+        labels, turned = _decided_labels(model, volumes, device, progress, engine or Engine())
+    if labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= MAX_LABEL:
+        raise PipelineError(f"{model.name}: labels from {labels.min():g} to {labels.max():g} fit no 8-bit label map")
+    if not torch.equal(labels, labels.round()):
+        raise PipelineError(f"{model.name}: the postprocessing gives fractions, not labels; write a recipe")
+    array = labels.cpu().numpy().astype(np.uint8)
+    source = volumes[0]
+    return labels_on_grid(array, turned.affine_ras, source.shape, source.affine_ras)
+
+
+def _decided_labels(
+    model: SegmentationModel, volumes: Sequence[Volume], device: Device, progress: Progress, engine: Engine
+) -> tuple[torch.Tensor, Volume]:
+    """Labels on the grid of the first volume as it was turned for the network, and that volume."""
     image, turned = _input(model, volumes)
     values, affine = _plain(image)
     region = body_region(volumes[0], values.shape[1:], affine)
     box = brain_box(values, affine) if engine.fast and volumes[0].modality == "MR" else None
     start, stop = box or ((0, 0, 0), values.shape[1:])
     part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    network = Network(lambda: model.network, model.digest, model.name)
     rule = _rule(model.decision)
     answer = predict(
-        [network],
-        values[(slice(None), *part)],
+        [Network(lambda: model.network, model.digest, model.name)],
+        values[whole(part)],
         model.windows,
         rule,
         device,
@@ -71,12 +87,7 @@ def segment_labels(
         region=None if region is None else region[part],
     )
     answer = _put_back(answer, values.shape[1:], part, rule)
-    labels = _labels(model, image, torch.from_numpy(answer), decided=not isinstance(rule, Keep))
-    if labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= MAX_LABEL:
-        raise PipelineError(f"{model.name}: labels from {labels.min():g} to {labels.max():g} fit no 8-bit label map")
-    array = labels.cpu().numpy().astype(np.uint8)
-    source = volumes[0]
-    return labels_on_grid(array, turned.affine_ras, source.shape, source.affine_ras)
+    return _labels(model, image, torch.from_numpy(answer), decided=not isinstance(rule, Keep)), turned
 
 
 def find_boxes(
@@ -88,23 +99,24 @@ def find_boxes(
 ) -> Boxes:
     """The model's detections in the volume, most probable first. Under --fast only inside the box of the lungs."""
     engine = engine or Engine()
-    image, _ = _input(model, [volume])
-    values, affine = _plain(image)
-    windows = replace(model.windows, multiple=model.size_divisible)
-    whole = values[0].size < model.whole_below
-    box = lung_box(volume, values.shape[1:], affine) if engine.fast else None
-    start, stop = box or ((0, 0, 0), values.shape[1:])
-    if engine.fast:
-        windows = replace(windows, size=FAST_PATCH)
-    elif whole:
-        windows = replace(windows, size=(-1, -1, -1))
-    part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    network = Network(lambda: model.network, model.digest, model.name)
-    found: Detected = predict(
-        [network], values[(slice(None), *part)], windows, _decoding(model), device, progress, engine=engine
-    )
+    with _others_warnings_ignored():
+        image, _ = _input(model, [volume])
+        values, affine = _plain(image)
+        box = lung_box(volume, values.shape[1:], affine) if engine.fast else None
+        start, stop = box or ((0, 0, 0), values.shape[1:])
+        part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        network = Network(lambda: model.network, model.digest, model.name)
+        windows = _detector_windows(model, values[0].size, engine)
+        decision = _decoding(model)
+        found: Detected = predict([network], values[whole(part)], windows, decision, device, progress, engine=engine)
     voxels = found.boxes + np.array([*start, *start], np.float32)
     return Boxes(voxels=voxels, scores=found.scores, labels=found.labels, affine_ras=affine)
+
+
+def _detector_windows(model: DetectionModel, voxels: int, engine: Engine) -> Windows:
+    """The detector's own windows, one as large as the image where it takes such, or patches under --fast."""
+    size = FAST_PATCH if engine.fast else (-1, -1, -1) if voxels < model.whole_below else model.windows.size
+    return replace(model.windows, size=size, multiple=model.size_divisible)
 
 
 def _plain(image: MetaTensor) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -126,9 +138,9 @@ def _put_back(answer: NDArray[Any], shape: Sequence[int], part: tuple[slice, ...
     """The answer to a part of an image, on the whole of it; background elsewhere."""
     if answer.shape[-3:] == tuple(shape):
         return answer
-    outside = -100.0 if isinstance(rule, Keep) else 0
+    outside = NEVER_SEEN if isinstance(rule, Keep) else 0
     everything = np.full((*answer.shape[:-3], *shape), outside, answer.dtype)
-    everything[(..., *part)] = answer
+    everything[whole(part)] = answer
     return everything
 
 
@@ -146,6 +158,14 @@ def _decoding(model: DetectionModel) -> DecodeBoxes:
         weights=tuple(float(weight) for weight in model.coder.weights),
         max_log_growth=float(model.coder.boxes_xform_clip),
     )
+
+
+@contextmanager
+def _others_warnings_ignored() -> Iterator[None]:
+    """MONAI's and numpy's, of code that is not ours: a transform without an inverse, arguments of the bundle's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _input(model: SegmentationModel | DetectionModel, volumes: Sequence[Volume]) -> tuple[MetaTensor, Volume]:

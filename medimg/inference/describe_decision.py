@@ -20,6 +20,9 @@ RESAMPLING = frozenset({"Spacingd", "Resized", "SpatialResampled", "ResampleToMa
 WITHOUT_EFFECT = frozenset({"EnsureTyped", "ToTensord", "ToDeviced", "DeleteItemsd", "SelectItemsd", "CastToTyped"})
 """On the values of a label map."""
 
+KEEPING_LABELS = frozenset({"KeepLargestConnectedComponentd", "FillHolesd", "RemoveSmallObjectsd", "LabelFilterd"})
+"""Transforms after an argmax that may take voxels away from a label, but give none another meaning."""
+
 INVERT = "Invert"
 """What the names of MONAI's inverting transforms begin with."""
 
@@ -35,25 +38,42 @@ def decision(bundle: Bundle, recipe: Recipe) -> Decision:
     before, interpolated = _until_inverted(bundle, len(chain))
     steps = [entry for entry in chain if type(entry).__name__ not in WITHOUT_EFFECT]
     discrete = [entry for entry in steps if isinstance(entry, AsDiscreted)]
-    plain = len(discrete) == 1 and all(isinstance(entry, (Activationsd, AsDiscreted)) for entry in steps)
+    activations = [entry for entry in steps if isinstance(entry, Activationsd)]
+    plain = len(discrete) == 1 and len(steps) == len(activations) + 1 and not any(any(e.other) for e in activations)
+    sigmoid = any(any(entry.sigmoid) for entry in activations)
     deciding = [e for e in chain[:before] if type(e).__name__ not in WITHOUT_EFFECT and not isinstance(e, Activationsd)]
     back = interpolated and not deciding
     labels = dict(recipe.labels)
+    numbered = labels or {value: name for value, name in enumerate(recipe.channels) if value}
+    _require_one_key(bundle, chain)
+    if recipe.paint and not sigmoid:
+        raise PipelineError(
+            f"{bundle.where}: the recipe paints where a sigmoid passes a threshold; there is no sigmoid"
+        )
     if recipe.paint:
         painted = tuple((recipe.channels.index(channel), value) for channel, value in recipe.paint.items())
         return Decision(PAINT, labels, _threshold(bundle, recipe, discrete), painted, scores_go_back=back)
     if plain and any(discrete[0].argmax):
-        return Decision(ARGMAX, labels, scores_go_back=back)
-    if plain and len(recipe.channels) == 1:
+        return Decision(ARGMAX, numbered, scores_go_back=back)
+    if plain and sigmoid and len(recipe.channels) == 1:
         named = labels or {1: recipe.channels[0]}
         return Decision(PAINT, named, _threshold(bundle, recipe, discrete), ((0, 1),), scores_go_back=back)
-    if plain:
+    if plain and len(recipe.channels) > 1:
         raise PipelineError(
             f"{bundle.where}: {len(recipe.channels)} outputs are each compared with a threshold and may overlap; "
             "say in a recipe which label each becomes (channels, labels, paint; docs/bundles.md)"
         )
+    others = {type(entry).__name__ for entry in steps if not isinstance(entry, (Activationsd, AsDiscreted))}
+    if discrete and any(discrete[0].argmax) and others <= KEEPING_LABELS:
+        labels = numbered
     steps_before, steps_after = _applied(chain[:before]), _applied(chain[before:])
     return Decision(OWN, labels, before=steps_before, after=steps_after, scores_go_back=interpolated)
+
+
+def _require_one_key(bundle: Bundle, chain: Sequence[Any]) -> None:
+    keys = {str(key) for entry in chain for key in getattr(entry, "keys", ())}
+    if len(keys) > 1:
+        raise PipelineError(f"{bundle.where}: the postprocessing works on {sorted(keys)}, not on one prediction")
 
 
 def _until_inverted(bundle: Bundle, length: int) -> tuple[int, bool]:

@@ -26,8 +26,10 @@ def labels_on_grid(
         return result
     to_labels = np.linalg.inv(affine) @ target
     offset = geometry.to_world(to_labels, start)
+    # grid-constant: a voxel reaches half its width beyond its centre; "constant" would drop those at the edge that
+    # rounding puts 1e-16 outside, whole faces of an oblique scan
     box = ndimage.affine_transform(
-        labels, to_labels[:3, :3], offset, output_shape=tuple(stop - start), order=0, mode="constant", cval=0
+        labels, to_labels[:3, :3], offset, output_shape=tuple(stop - start), order=0, mode="grid-constant", cval=0
     )
     result[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = box
     return result

@@ -69,7 +69,7 @@ def find_candidates(path: Path, role: str | None = None, progress: Progress = si
     check_regular(path)
     path = medium_of(path)
     if path.is_file() and (volumes.is_volume_file(path) or not is_dicom_or_archive(path)):
-        return [_from_file(path, role)]
+        return [candidate_of_file(path, role)]
     found = _from_dicom(path, progress) if path.is_file() else _from_folder(path, progress)
     if role is None:
         return found
@@ -98,7 +98,8 @@ def _from_folder(path: Path, progress: Progress) -> list[Candidate]:
     return _from_case_folder(path, volumes) if volumes else _from_dicom(path, progress)
 
 
-def _from_file(path: Path, role: str | None) -> Candidate:
+def candidate_of_file(path: Path, role: str | None = None) -> Candidate:
+    """A volume file, read and checked; `role` beats what its name tells. Raises InputError when it is none."""
     if not volumes.is_volume_file(path):
         raise InputError(
             Reason.NOT_A_VOLUME_FILE,
@@ -133,7 +134,7 @@ def _from_files(paths: Sequence[Path], roles: Sequence[str | None]) -> list[Cand
     found = []
     for path, role in zip(paths, roles, strict=True):
         try:
-            found.append(_from_file(path, role))
+            found.append(candidate_of_file(path, role))
         except InputError as error:
             found.append(_refused(path, role, error))
     if all(candidate.refusal for candidate in found) and found[0].refusal is not None:
@@ -153,11 +154,11 @@ def _from_case_folder(folder: Path, paths: Sequence[Path]) -> list[Candidate]:
     scans = [path for path in paths if not LABEL_MAP_NAME.search(volumes.stem(path))]
     if not scans:
         raise InputError(Reason.EMPTY_VOLUME, f"{folder} holds label maps only; name the scans", list(paths))
-    channels = _nnunet_channel_names(folder)
-    return _from_files(scans, [_nnunet_role(path, channels) for path in scans])
+    channels = nnunet_channel_names(folder)
+    return _from_files(scans, [nnunet_role(path, channels) for path in scans])
 
 
-def _nnunet_channel_names(folder: Path) -> dict[str, str]:
+def nnunet_channel_names(folder: Path) -> dict[str, str]:
     """ "0000" -> "T1" from nnU-Net's dataset.json in the folder or its parent; the order is not guessed without it."""
     for place in (folder, folder.parent):
         try:
@@ -169,7 +170,8 @@ def _nnunet_channel_names(folder: Path) -> dict[str, str]:
     return {}
 
 
-def _nnunet_role(path: Path, channels: dict[str, str]) -> str | None:
+def nnunet_role(path: Path, channels: dict[str, str]) -> str | None:
+    """The MR role of a file named by nnU-Net's channel numbers; `channels` as `nnunet_channel_names` has them."""
     match = NNUNET_CHANNEL.search(volumes.stem(path))
     name = channels.get(match.group(1), "") if match else ""
     return MR_ROLE_ALIASES.get(name.lower()) or role_of_name(name)
@@ -216,7 +218,7 @@ def _from_dicom(folder: Path, progress: Progress) -> list[Candidate]:
             f"{folder} holds neither DICOM series nor volume files{told}; name the folder of a scan",
             [folder],
         )
-    return [_from_series(series, _damage(discovery.damaged)) for series in discovery.series]
+    return [candidate_of_series(series, _damage(discovery.damaged)) for series in discovery.series]
 
 
 def _damage(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -228,7 +230,9 @@ def _damage(paths: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def _from_series(series: SeriesHeaders, warnings: tuple[str, ...]) -> Candidate:
+def candidate_of_series(series: SeriesHeaders, warnings: tuple[str, ...] = ()) -> Candidate:
+    """A DICOM series, which has yet to be read."""
+
     def read(options: ReadOptions) -> list[Volume]:
         result = read_series(series, options)
         # what is left of a series that is not whole is no scan to search

@@ -45,8 +45,14 @@ def run_chain(
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
         case = open_case(selection, clock, options)
+    finish_case(case, output, engine, progress)
+    return case
+
+
+def finish_case(case: Case, output: Path, engine: Engine | None = None, progress: Progress = silent) -> None:
+    """The stages after reading, as the case's pipeline lists them; what an earlier run left in `output` goes first."""
     withdraw_report(output)
-    for stage in selection.pipeline.stages:
+    for stage in case.pipeline.stages:
         if stage.name == "preprocess" and stage.options.get("save"):
             save_volumes(case.volumes, output / "preprocessed")
         elif stage.name == "infer":
@@ -55,7 +61,6 @@ def run_chain(
             measure(case, stage.options)
         elif stage.name == "report":
             render(case, stage.options, output)
-    return case
 
 
 def open_case(selection: Selection, clock: Clock, options: ReadOptions = AS_SCANNED) -> Case:

@@ -62,14 +62,17 @@ class Facts:
 def facts_of(candidate: Candidate) -> Facts:
     """The facts of a DICOM series by its headers, of a volume file by its grid."""
     if candidate.headers is not None:
-        return _of_series(candidate.headers)
+        return facts_of_series(candidate.headers)
     if candidate.volume is not None:
-        return _of_volume(candidate.volume)
+        return facts_of_volume(candidate.volume)
     return Facts(slices=0, plane="unknown", original=True, thickness_mm=np.inf)
 
 
-def _of_volume(volume: Volume) -> Facts:
-    """Slices run along the axis that is most across the body's long axis; a file does not say what was derived."""
+def facts_of_volume(volume: Volume) -> Facts:
+    """The facts of a volume file by its grid.
+
+    Slices run along the axis that is most across the body's long axis; a file does not say what was derived.
+    """
     spacing = volume.spacing_mm
     along_body = int(np.argmax(np.abs(volume.affine_ras[2, :3]) / spacing))
     # reconstructed across the body, or so fine that it does not matter
@@ -79,7 +82,8 @@ def _of_volume(volume: Volume) -> Facts:
     return Facts(volume.shape[along_body], plane, True, float(spacing[along_body]))
 
 
-def _of_series(series: SeriesHeaders) -> Facts:
+def facts_of_series(series: SeriesHeaders) -> Facts:
+    """The facts of a DICOM series by its headers."""
     usable = [frame for frame in series.frames if frame.problem is None]
     problems = Counter(frame.problem for frame in series.frames if frame.problem is not None)
     kernel = str(series.headers.get("ConvolutionKernel", ""))

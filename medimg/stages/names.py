@@ -29,6 +29,11 @@ def name_of_file(path: Path, root: Path) -> str:
     return f"{_slug(stem(path)) or 'volume'}_{_digest(place)}"
 
 
+def name_of_case(text: str, key: str) -> str:
+    """A name for the folder of a case: what a person calls it, and the digest of what it is."""
+    return f"{_slug(text) or 'case'}_{_digest(key)}"
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:MAX_SLUG].strip("-")
 

@@ -51,7 +51,10 @@ class Preference:
 
     def shortcomings(self, candidate: Candidate) -> list[str]:
         """What the candidate lacks of that the rule requires, in words."""
-        facts = facts_of(candidate)
+        return self.lacks(facts_of(candidate))
+
+    def lacks(self, facts: Facts) -> list[str]:
+        """As `shortcomings`, of a scan whose facts are known."""
         return [c.words(facts, facts) for c in self.criteria if c.required and c.key(facts) is not False]
 
 

@@ -63,7 +63,7 @@ def alter(scene: Scene, rng: Generator) -> None:
     part = scene.view(box)
     outside = ~part.inside
     kinds: list[Callable[[Scene, Generator], None]] = [unenhanced, cystic, faint, recoloured, enhanced]
-    kinds[int(rng.choice(len(kinds), p=[0.25, 0.2, 0.2, 0.25, 0.1]))](part, rng)
+    kinds[int(rng.choice(len(kinds), p=[0.4, 0.15, 0.15, 0.2, 0.1]))](part, rng)
     part.image.masked_fill_(outside, 0)
 
 
@@ -72,7 +72,7 @@ def unenhanced(scene: Scene, rng: Generator) -> None:
     rim = scene.labels == ENHANCING
     if int(rim.sum()) < FEW:
         return
-    away = rng.random() < 0.6
+    away = rng.random() < 0.7
     bright = scene.image[T1C][rim].mean()
     level = _surroundings(scene)[T1C] - float(rng.uniform(0.0, 0.8)) if away else bright * float(rng.uniform(0.2, 0.6))
     weight = soft(rim)

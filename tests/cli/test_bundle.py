@@ -7,12 +7,16 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 import zoo
 from click.testing import CliRunner
 
 from medimg import volumes
+from medimg.bundle import load_bundle
+from medimg.bundles.as_pipeline import bundle_pipeline
 from medimg.bundles.home import library
 from medimg.cli import cli
+from medimg.inference.describe import described
 from medimg.phantoms.dicom import write_ct_series
 
 CT = np.diag([-1.0, -1.0, 1.25, 1.0])
@@ -151,6 +155,10 @@ def test_a_bundle_that_cannot_be_is_one_line(tmp_path, monkeypatch, arguments, w
             {"postprocessing": zoo.compose(zoo.component("AsDiscreted", keys="pred", threshold=0.5))},
             "which label each becomes",
         ),
+        (
+            {"postprocessing": zoo.compose(zoo.component("Lambdad", keys="pred", func="$lambda x: x[:1].sigmoid()"))},
+            "fractions, not labels",
+        ),
         ({"inferer": zoo.component("monai.inferers.SliceInferer", roi_size=[8, 8])}, "inferer"),
     ],
 )
@@ -173,7 +181,32 @@ def test_a_bundle_in_which_only_the_largest_part_of_an_organ_counts_keeps_its_ow
     volumes.write_nifti(tmp_path / "ct.nii.gz", chest((16, 16, 10)), CT)
     result = medimg("infer", "--bundle", bundle, "--trust", "--volume", tmp_path / "ct.nii.gz", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
-    assert (tmp_path / "out" / "segmentation.nii.gz").is_file()
+    assert report_of(tmp_path / "out")["segmentation"]["labels"] == {"1": "organ 1", "2": "organ 2"}
+
+
+def test_labels_that_a_bundle_computes_in_its_own_way_are_not_given_the_names_of_channels(tmp_path):
+    config = zoo.organs_config((16, 16, 16), 3, 8)
+    config["postprocessing"] = zoo.compose(
+        zoo.component("Lambdad", keys="pred", func="$lambda x: torch.where(x[:1] > x[1:2], 7, 0)")
+    )
+    bundle = zoo.write(tmp_path / "b", config, zoo.organs_metadata(3), zoo.seg_res_net(config))
+    volumes.write_nifti(tmp_path / "ct.nii.gz", chest((16, 16, 10)), CT)
+    result = medimg("infer", "--bundle", bundle, "--trust", "--volume", tmp_path / "ct.nii.gz", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert report_of(tmp_path / "out")["segmentation"]["labels"] == {"7": "label 7"}
+
+
+def test_a_threshold_without_a_sigmoid_is_one_of_what_the_network_gives(tmp_path):
+    config = zoo.organs_config((16, 16, 16), 1, 8)
+    config["postprocessing"] = zoo.compose(zoo.component("AsDiscreted", keys="pred", threshold=0.5))
+    about = zoo.metadata("x", "1", "CT", ["image"], ["lesion"])
+    network = zoo.seg_res_net(config)
+    bundle = zoo.write(tmp_path / "b", config, about, network)
+    pipeline = bundle_pipeline(str(bundle), trusted=True)
+    rule = described(load_bundle(bundle, trusted=True, recipe=pipeline.recipe), pipeline.recipe).decision
+    assert rule.rule == "own"
+    given = torch.tensor([-1.0, 0.4, 0.6]).reshape(1, 1, 1, 3)
+    assert rule.before(given).flatten().tolist() == [0.0, 0.0, 1.0]
 
 
 def test_the_bundle_commands_without_network_end_in_one_line(tmp_path):

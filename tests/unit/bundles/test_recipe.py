@@ -76,8 +76,7 @@ def test_a_bundle_is_known_by_its_folder_or_its_metadata(tmp_path):
 def test_metadata_gives_roles_labels_and_version(tmp_path):
     organs = drawn_recipe(zoo.write(tmp_path / zoo.ORGANS, zoo.organs_config(), zoo.organs_metadata(), None))
     assert [(entry.role, entry.modality) for entry in organs.inputs] == [("ct", "CT")]
-    assert organs.labels[104] == "organ 104"
-    assert 0 not in organs.labels
+    assert (organs.channels[0], organs.channels[104]) == ("background", "organ 104")
     brats = drawn_recipe(zoo.write(tmp_path / "b", zoo.brats_config(), zoo.BRATS_METADATA, None))
     assert [entry.role for entry in brats.inputs] == ["t1c", "t1n", "t2w", "t2f"]
 

@@ -1,0 +1,82 @@
+"""What a batch is pointed at: a folder, an archive, an earlier manifest, or a list of any of these."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from medimg.errors import InputError, Reason, UsageError
+from medimg.results import MANIFEST_SCHEMA
+from medimg.stages.candidates import MANIFEST_FILE, read_document
+from medimg.stages.volume_files import check_regular
+from medimg.volumes import is_volume_file
+
+LIST_SUFFIXES = (".txt", ".csv", ".lst")
+
+
+@dataclass(frozen=True)
+class Export:
+    """roots: what is searched. series: of DICOM only these series UIDs; all when empty."""
+
+    roots: tuple[Path, ...]
+    series: frozenset[str] = frozenset()
+
+
+def read_export(path: Path) -> Export:
+    """A folder, an archive or a file as it is; a list file (one path a line, or a CSV with columns path and
+    series_uid, such as failures.csv); a manifest.json of `medimg preprocess`, or the folder that holds one.
+
+    Paths in a list are relative to it. Raises UsageError for a list without a path or a manifest that is none,
+    InputError when something named is missing.
+    """
+    check_regular(path)
+    manifest = path / MANIFEST_FILE if path.is_dir() else path
+    if manifest.name == MANIFEST_FILE and manifest.is_file():
+        return Export(tuple(_of_manifest(manifest)))
+    if path.is_file() and path.suffix.lower() in LIST_SUFFIXES and not is_volume_file(path):
+        return _of_list(path)
+    return Export((path,))
+
+
+def _of_manifest(path: Path) -> list[Path]:
+    document = read_document(path, MANIFEST_SCHEMA)
+    try:
+        sound = [series for series in document["series"] if series["status"] == "ok"]
+        found = [path.parent / volume["path"] for series in sound for volume in series["volumes"]]
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not a manifest of medimg preprocess ({error}); run that again") from error
+    if not found:
+        raise UsageError(f"{path} lists no volume: every series was rejected")
+    return [_there(one, path) for one in found]
+
+
+def _of_list(path: Path) -> Export:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = [row for row in csv.reader(stream) if row and row[0].strip() and not row[0].startswith("#")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"cannot read the list {path}: {error}; give it as UTF-8 text, one path a line") from error
+    if not rows:
+        raise UsageError(f"the list {path} names no path")
+    header = [name.strip().lower() for name in rows[0]]
+    if "path" not in header:
+        return Export(tuple(dict.fromkeys(_there(path.parent / row[0].strip(), path) for row in rows)))
+    at, uid_at = header.index("path"), header.index("series_uid") if "series_uid" in header else None
+    named = [
+        (row[at].strip(), row[uid_at].strip() if uid_at is not None and uid_at < len(row) else "") for row in rows[1:]
+    ]
+    roots = tuple(dict.fromkeys(_there(path.parent / name, path) for name, _ in named))
+    if not roots:
+        raise UsageError(f"the list {path} names no path")
+    return Export(roots, frozenset(uid for _, uid in named if uid) if all(uid for _, uid in named) else frozenset())
+
+
+def _cell(row: list[str], at: int | None) -> str:
+    return "" if at is None or at >= len(row) else row[at].strip()
+
+
+def _there(path: Path, listed_in: Path) -> Path:
+    if not path.exists():
+        raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path}, which {listed_in} names, is missing", [path])
+    return path

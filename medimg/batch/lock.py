@@ -1,0 +1,48 @@
+"""One batch at a time on one output folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from medimg.errors import OutputError, UsageError
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`; the system lets go of it however the process ends.
+
+    Raises UsageError when another process holds it, OutputError when it cannot be made.
+    """
+    try:
+        stream = path.open("a+", encoding="ascii")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another folder with -o") from error
+    with stream:
+        try:
+            _lock(stream.fileno())
+        except OSError as error:
+            stream.seek(0)
+            who = stream.read().strip() or "unknown"
+            message = (
+                f"another medimg batch (process {who}) is at work on {path.parent}; wait for it, or choose another -o"
+            )
+            raise UsageError(message) from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    """Raises OSError when somebody else has it."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt  # Windows
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
