@@ -10,6 +10,7 @@ from medimg.inference.options import Engine
 from medimg.inference.preconditions import check_scan
 from medimg.progress import Progress, silent
 from medimg.results import Finding
+from medimg.stages.ahead import imported
 from medimg.stages.bundled import run_bundle
 from medimg.stages.case import Case
 from medimg.stages.detect import detect
@@ -23,6 +24,7 @@ def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, pro
 
     options: those of the pipeline's `infer` stage. Raises UnsuitableScanError for a scan it is not made for.
     """
+    imported()
     case.report.warnings += check_scan(case.pipeline, case.volumes)
     if case.pipeline.has_network:
         # seconds of importing are not the scan's
