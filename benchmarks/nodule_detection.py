@@ -27,11 +27,12 @@ from sklearn.linear_model import LogisticRegression
 
 from medimg import geometry
 from medimg.inference.detect_options import DetectOptions
-from medimg.inference.options import Engine, infer
+from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
 from medimg.stages.detect import calibrated
+from medimg.stages.infer import infer
 from medimg.stages.select import select
 from medimg.train.nodule_data import CROPS, SCANS, Scan, load_crops, load_scans, luna16_marks
 from medimg.train.nodules import split_patients
