@@ -69,7 +69,8 @@ def _is_plain(transform: Spacingd, data: dict[str, Any]) -> bool:
 
 def _spaced(transform: Spacingd, data: dict[str, Any]) -> dict[str, Any]:
     # lazily, MONAI only says where the new grid lies
-    told: Any = transform(dict(data), lazy=True)
+    copied: Any = dict(data)
+    told: Any = transform(copied, lazy=True)
     for name, padding in zip(transform.keys, transform.padding_mode, strict=True):
         key = str(name)
         image, plan = data[key], told[key]

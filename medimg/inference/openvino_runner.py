@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ class OpenVinoRunner:
         module = Flattened(self._network.build()).eval()
         window = (1, *shape[1:])
         try:
-            with torch.no_grad():
+            # of tracing, to those who call it: nothing here can be changed about it
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 model = openvino.convert_model(module, example_input=torch.zeros(window), input=[list(window)])
         except Exception as error:  # what the tracer and the converter raise is theirs to choose
             reason = " ".join(str(error).split())[:200]
