@@ -23,7 +23,9 @@ OPTIONAL = {
     "highdicom": "highdicom: DICOM SEG and SR",
     "pynetdicom": "pynetdicom: DIMSE with a PACS",
     "dicomweb_client": "dicomweb-client: DICOMweb",
-    "openvino": "openvino: another engine for the CPU",
+    "openvino": "openvino: another engine for the CPU, medimg bundle export",
+    "onnxruntime": "onnx, onnxruntime, onnxscript: medimg bundle export",
+    "tqdm": "tqdm: a progress bar for medimg bundle download",
     "ray": "ray: batches over a cluster",
 }
 """Module -> package and what it is good for. Nothing of it is needed for preprocess and infer."""
