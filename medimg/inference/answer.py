@@ -69,7 +69,7 @@ def _decided_labels(
     model: SegmentationModel, volumes: Sequence[Volume], device: Device, progress: Progress, engine: Engine
 ) -> tuple[torch.Tensor, Volume]:
     """Labels on the grid of the first volume as it was turned for the network, and that volume."""
-    image, turned = _input(model, volumes)
+    image, turned = _input(model, volumes, device)
     values, affine = _plain(image)
     region = body_region(volumes[0], values.shape[1:], affine)
     box = brain_box(values, affine) if engine.fast and volumes[0].modality == "MR" else None
@@ -100,7 +100,7 @@ def find_boxes(
     """The model's detections in the volume, most probable first. Under --fast only inside the box of the lungs."""
     engine = engine or Engine()
     with _others_warnings_ignored():
-        image, _ = _input(model, [volume])
+        image, _ = _input(model, [volume], device)
         values, affine = _plain(image)
         box = lung_box(volume, values.shape[1:], affine) if engine.fast else None
         start, stop = box or ((0, 0, 0), values.shape[1:])
@@ -168,10 +168,15 @@ def _others_warnings_ignored() -> Iterator[None]:
         yield
 
 
-def _input(model: SegmentationModel | DetectionModel, volumes: Sequence[Volume]) -> tuple[MetaTensor, Volume]:
+def _input(
+    model: SegmentationModel | DetectionModel, volumes: Sequence[Volume], device: Device
+) -> tuple[MetaTensor, Volume]:
     """The network's input (C, I, J, K), and the first volume as it was turned for it."""
     turned = [volume if model.orientation is None else volume.turned(model.orientation) for volume in volumes]
-    image = preprocessed(model.preprocess, {model.key: stacked(turned)})[model.key]
+    data = {model.key: stacked(turned)}
+    # float32 is for those who want MONAI's numbers to the last digit
+    exact = device.precision == "fp32"
+    image = (model.preprocess(data) if exact else preprocessed(model.preprocess, data))[model.key]
     return image, turned[0]
 
 

@@ -54,6 +54,9 @@ class _Alive(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            # a network that looks at its values, for NaN as a rule: a fake tensor has none
+            return args[0].dtype.is_floating_point * 0.0 if args[0].dtype != torch.bool else False
         output = func(*args, **(kwargs or {}))
         for tensor in flat(output):
             if self._known.get(id(tensor)) is not tensor:

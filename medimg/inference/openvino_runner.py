@@ -22,6 +22,9 @@ from medimg.inference.network import Network
 PRECISION = {"fp32": "f32", "bf16": "bf16"}
 """medimg's words in OpenVINO's."""
 
+TOLERANCE = 1e-2
+"""Of the largest output, in float32: far above rounding and far below another answer."""
+
 
 class OpenVinoRunner:
     """One network on the CPU.
@@ -66,6 +69,22 @@ class OpenVinoRunner:
             return tuple(np.asarray(each[0][number]) for number in numbers)
         return tuple(np.concatenate([outputs[number] for outputs in each]) for number in numbers)
 
+    def _require_same_answer(self, openvino: Any, model: Any, module: Any, window: Sequence[int]) -> None:
+        """Raise PipelineError where the converted network says something else: tracing can freeze what depends on data."""
+        import torch
+
+        sample = np.random.default_rng(0).normal(size=window).astype(np.float32)
+        compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": PRECISION["fp32"]})
+        found = compiled([sample])
+        with torch.no_grad():
+            expected = [part.numpy() for part in module(torch.from_numpy(sample))]
+        for number, part in enumerate(expected):
+            off = float(np.abs(found[number] - part).max())
+            if not off <= TOLERANCE * max(1.0, float(np.abs(part).max())):
+                raise PipelineError(
+                    f"OpenVINO's {self._network.name} differs from torch's by {off:.3g}; use --engine torch"
+                )
+
     def _path(self, shape: Sequence[int]) -> Path:
         words = [self._network.digest or "", *map(str, shape[1:]), self._precision, _openvino().__version__]
         return self._folder / f"{hashlib.sha256(' '.join(words).encode()).hexdigest()[:32]}.xml"
@@ -83,14 +102,15 @@ class OpenVinoRunner:
             # of tracing, to those who call it: nothing here can be changed about it
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                cost = footprint(module, window, Device(torch.device("cpu"), self._precision, ""))
                 model = openvino.convert_model(module, example_input=torch.zeros(window), input=[list(window)])
         except Exception as error:  # what the tracer and the converter raise is theirs to choose
             reason = " ".join(str(error).split())[:200]
             raise PipelineError(
                 f"OpenVINO cannot convert {self._network.name}: {reason}; use --engine torch"
             ) from error
+        self._require_same_answer(openvino, model, module, window)
         self._folder.mkdir(parents=True, exist_ok=True)
-        cost = footprint(module, window, Device(torch.device("cpu"), self._precision, ""))
         with tempfile.TemporaryDirectory(dir=self._folder) as made:
             openvino.save_model(model, Path(made) / path.name, compress_to_fp16=False)
             document = json.dumps({"working": cost.working, "outputs": cost.outputs})
