@@ -70,7 +70,7 @@ class OpenVinoRunner:
         return tuple(np.concatenate([outputs[number] for outputs in each]) for number in numbers)
 
     def _require_same_answer(self, openvino: Any, model: Any, module: Any, window: Sequence[int]) -> None:
-        """Raise PipelineError where the converted network says something else: tracing can freeze what depends on data."""
+        """Raise PipelineError where the converted network says something else: tracing can freeze what data decides."""
         import torch
 
         sample = np.random.default_rng(0).normal(size=window).astype(np.float32)
