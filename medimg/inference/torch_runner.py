@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -33,7 +34,10 @@ class TorchRunner:
 
     def footprint(self, shape: Sequence[int]) -> Footprint:
         """Memory of one pass over a batch of `shape` (B, C, i, j, k)."""
-        return footprint(self.module, shape, self._device)
+        cost = footprint(self.module, shape, self._device)
+        # float32 in plain layout: each convolution copies what it reads and writes into oneDNN's own layout
+        plain = self._format is torch.contiguous_format
+        return replace(cost, working=2 * cost.working) if plain else cost
 
     def prepare(self, shape: Sequence[int]) -> None:
         """Nothing: torch takes every shape."""
