@@ -52,7 +52,8 @@ def resampled(
     for channel, values in enumerate(array):
         around = np.pad(values, list(zip(before, after, strict=True)), mode=mode)
         image = sitk.GetImageFromArray(np.ascontiguousarray(around.transpose(2, 1, 0)))
-        made[channel] = sitk.GetArrayViewFromImage(sitk.Resample(image, *grid)).transpose(2, 1, 0)
+        # a copy, not a view: the image goes at the end of the line
+        made[channel] = sitk.GetArrayFromImage(sitk.Resample(image, *grid)).transpose(2, 1, 0)
     return made
 
 

@@ -74,10 +74,10 @@ def cost(working):
 
 def test_windows_are_run_one_at_a_time_and_in_the_order_that_waits_least():
     plan = plan_windows((64, 128, 256), Windows((64, 64, 64), (0.25,) * 3, batch=4))
-    kept = within_limit(plan, 1, cost(100), lambda _: 1, 1 << 40)
+    kept = within_limit(plan, 1, cost(100), 1 << 40, lambda _: 1)
     assert kept is plan
     tight = plan.waiting_voxels() * 404
-    changed = within_limit(plan, 1, cost(1), lambda _: 1, _resident() + tight)
+    changed = within_limit(plan, 1, cost(1), _resident() + tight, lambda _: 1)
     assert changed.windows.batch == 1
     assert changed.waiting_voxels() < plan.waiting_voxels()
     assert sorted(map(tuple, changed.chosen)) == sorted(map(tuple, plan.chosen))
@@ -88,10 +88,10 @@ def test_only_fitted_windows_are_cut_down():
         plan = plan_windows((256, 256, 256), Windows((256, 256, 256), (0.25,) * 3, fitted=fitted))
         limit = _resident() + 100 * MIB + 256**3 + int(1.25 * (20 * 128**3 + 404 * 3 * 256 * 256 * 32))
         if fitted:
-            assert max(within_limit(plan, 1, cost(20), lambda _: 1, limit).size) < 256
+            assert max(within_limit(plan, 1, cost(20), limit, lambda _: 1).size) < 256
         else:
             with pytest.raises(MemoryLimitError, match="--fast"):
-                within_limit(plan, 1, cost(200), lambda _: 1, limit)
+                within_limit(plan, 1, cost(200), limit, lambda _: 1)
 
 
 @pytest.mark.parametrize(
