@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import zoo
 
-from medimg import volumes
+from medimg import geometry, volumes
 from medimg.phantoms.brain import brain
 from medimg.phantoms.thorax import thorax
 
@@ -73,11 +73,15 @@ inferer is a script of the download. The feature extractor is replaced by medimg
 
 
 def brats_case(folder: Path, shape: tuple[int, int, int]) -> list[Path]:
-    """A skull-stripped head with a tumour, four contrasts in the bundle's order."""
+    """A skull-stripped head with a tumour, four contrasts in the bundle's order; 1 mm, as the bundle wants it.
+
+    A smaller shape is a smaller head.
+    """
     phantom = brain(seed=1, shape=shape)
+    affine = phantom.affine_ras @ np.diag([*(1 / geometry.spacing_mm(phantom.affine_ras)), 1])
     paths = [folder / f"P-{role}.nii.gz" for role in ROLES]
     for path, role in zip(paths, ROLES, strict=True):
-        volumes.write_nifti(path, phantom.contrasts[role], phantom.affine_ras)
+        volumes.write_nifti(path, phantom.contrasts[role], affine)
     return paths
 
 
