@@ -95,6 +95,8 @@ def pipeline_of(identity: dict[str, str]) -> str:
 def _quantity(value: Any, unit: str) -> str:
     if value is None:
         return MISSING
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_quantity(part, unit) for part in value)
     if unit == "mm³":
         return volume(float(value))
     return f"{float(value):.0f} HU" if unit == "HU" else millimetres(float(value))
