@@ -77,7 +77,7 @@ def empty_process(monkeypatch):
 
 def cost(working, channels=100):
     return lambda shape: Footprint(
-        working * shape[0] * shape[2] * shape[3] * shape[4], ((100, shape[2] * shape[3] * shape[4]),)
+        working * shape[0] * shape[2] * shape[3] * shape[4], ((channels, shape[2] * shape[3] * shape[4]),)
     )
 
 
