@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from numpy.typing import NDArray
 from runs import Run, read_runs
@@ -33,11 +32,11 @@ from medimg.bundle import load_bundle
 from medimg.evaluate.overlap import dice
 from medimg.evaluate.regions import BRATS, BRATS_REGIONS, parse_regions
 from medimg.inference.device import choose_device
+from medimg.inference.maps import logit_maps
 from medimg.inference.preconditions import check_scan
-from medimg.inference.prepare import network_input, with_blanks
+from medimg.inference.prepare import network_input, trained, with_blanks
 from medimg.inference.resample import labels_on_grid
 from medimg.inference.segment import SegmentOptions, painted, seen
-from medimg.inference.windows import stitched_output
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
@@ -58,8 +57,8 @@ class Output:
 
     case: str
     fold: str
-    image: torch.Tensor
-    logits: torch.Tensor
+    image: NDArray[np.float32]
+    logits: NDArray[np.float32]
     affine: geometry.Affine
     source: Volume
     truth: NDArray[np.uint8]
@@ -122,7 +121,6 @@ def outputs_of(runs: list[Run], pipeline: Pipeline, options: argparse.Namespace)
     device = choose_device("auto", threads=options.threads)
     for run in runs:
         bundle = load_bundle(run.bundle)
-        network = bundle.trained_network()
         digest = run.digest()
         for case in divide(read_cases(options.data, run.holdout), run.fold, run.seed)[1]:
             opened = open_case(select(list(zip(case.roles, case.images, strict=True)), pipeline), Clock())
@@ -132,11 +130,11 @@ def outputs_of(runs: list[Run], pipeline: Pipeline, options: argparse.Namespace)
             path = options.output / "outputs" / f"{case.id}-{digest}{told}.npz"
             image, affine = network_input(bundle, with_blanks(volumes, pipeline.roles))
             if not path.exists():
-                logits = stitched_output(bundle, network, image, device)
+                logits = logit_maps(bundle, trained(bundle), image, device)
                 with files.atomic_path(path) as temporary, temporary.open("wb") as stream:
-                    np.savez(stream, logits=logits.numpy(), affine=affine)
+                    np.savez(stream, logits=logits, affine=affine)
             with np.load(path) as kept:
-                logits = torch.from_numpy(kept["logits"])
+                logits = kept["logits"]
             assert case.label_map is not None
             truth = read_label_map(case.label_map).array
             yield Output(case.id, run.fold, image, logits, affine, next(iter(volumes.values())), truth)

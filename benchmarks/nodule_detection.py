@@ -29,11 +29,12 @@ from nodule_tables import Scored, print_all
 from runs import read_runs
 
 from medimg.inference.detect_options import DetectOptions
+from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.results import Finding
 from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
-from medimg.stages.infer import Engine, infer
+from medimg.stages.infer import infer
 from medimg.stages.select import select
 from medimg.train.nodule_data import Crop, load_crops
 from medimg.train.nodule_split import background, split_patients

@@ -6,6 +6,7 @@
     ├── PipelineError           exit 1   a pipeline or bundle is broken
     │   ├── UntrustedBundleError exit 1  ... or is code that nobody has vouched for
     │   └── UnsuitableScanError exit 1   the scan is sound, but not for this pipeline; carries a Reason
+    ├── MemoryLimitError        exit 1   what is to be run does not fit the memory it may take
     ├── DownloadError           exit 1   a bundle cannot be fetched
     ├── OutputError             exit 1   results cannot be written
     │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file, or no DICOM object
@@ -128,6 +129,10 @@ class UnsuitableScanError(PipelineError):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class MemoryLimitError(MedimgError):
+    """A network on this scan needs more memory than it may take."""
 
 
 class DownloadError(MedimgError):

@@ -22,9 +22,9 @@ from medimg.batch.summary import write_summary
 from medimg.batch.work import Outcome, Task
 from medimg.bundles.as_pipeline import named_pipeline, require_trusted
 from medimg.errors import OutputError, Reason, UsageError
+from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline, find_pipelines
 from medimg.progress import Progress, silent
-from medimg.stages.infer import Engine
 
 JOURNAL_FILE = "journal.sqlite"
 LOCK_FILE = ".medimg-batch.lock"

@@ -17,12 +17,12 @@ from medimg.batch.catalogue import FILE, series_of
 from medimg.batch.journal import DONE, DUPLICATE, FAILED, UNSUITABLE, CaseRow, Input
 from medimg.bundles.as_pipeline import named_pipeline
 from medimg.errors import InputError, MedimgError, OutputError, Reason, UnsuitableScanError
+from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline
 from medimg.report.read import read_report
 from medimg.stages.candidates import Candidate, candidate_of_file, candidate_of_series
 from medimg.stages.case import Case, Clock, peak_memory_mib
 from medimg.stages.chain import finish_case, open_case
-from medimg.stages.infer import Engine
 from medimg.stages.selection import Selection
 
 WHY = "every scan of the export that the pipeline's rule accepts"

@@ -16,6 +16,7 @@ from medimg.cli.plain import say
 
 if TYPE_CHECKING:
     from medimg.batch.run import Batch, Plan
+    from medimg.inference.options import Engine
 
 POLL_SECONDS = 5.0
 """How often --watch looks into the folder."""
@@ -77,9 +78,7 @@ def command(
     dry_run: bool,
     as_json: bool,
     log_file: Path | None,
-    device: str,
-    precision: str,
-    threads: int,
+    engine: Engine,
 ) -> None:
     """Run every scan of EXPORT through the pipelines that want it, each once; one report folder a case.
 
@@ -91,14 +90,12 @@ def command(
     from medimg.batch.exports import read_export
     from medimg.batch.run import Batch, Options
     from medimg.errors import ExitCode
-    from medimg.stages.infer import Engine
 
     if part_id >= num_parts:
         raise click.UsageError(f"--part-id {part_id} of --num-parts {num_parts}: parts are counted from 0")
     if quiet_for is not None and not watch:
         raise click.UsageError("--quiet-for goes with --watch")
     quiet = (30.0 if quiet_for is None else quiet_for) if watch else 0.0
-    engine = Engine(device, precision, threads)
     options = Options(pipelines, workers, attempts, time_limit, engine, (part_id, num_parts), quiet, trust)
     with _Listener(as_json, log_file) as tell, Batch(read_export(export), output, options, tell) as batch:
         counts = _once(batch, tell, dry_run, as_json)

@@ -13,6 +13,7 @@ from medimg.cli.plain import say
 
 if TYPE_CHECKING:
     from medimg.followup.comparison import Comparison
+    from medimg.inference.options import Engine
 
 DAY = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
 
@@ -43,9 +44,7 @@ def command(
     pipeline_name: str | None,
     patient: Path | None,
     output: Path,
-    device: str,
-    precision: str,
-    threads: int,
+    engine: Engine,
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
@@ -60,7 +59,6 @@ def command(
     from medimg.dicom.options import ReadOptions
     from medimg.pipeline import load_pipeline
     from medimg.stages.compare import Options, compare
-    from medimg.stages.infer import Engine
 
     with progress_bars() as progress:
         options = Options(
@@ -69,7 +67,7 @@ def command(
             patient=patient,
             force=force,
             pipeline=load_pipeline(pipeline_name) if pipeline_name else None,
-            engine=Engine(device, precision, threads),
+            engine=engine,
             read=ReadOptions(untilt, resample_gaps, philips_precise),
             progress=progress,
         )

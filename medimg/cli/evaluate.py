@@ -16,6 +16,7 @@ from medimg.cli.plain import say
 if TYPE_CHECKING:
     from medimg.evaluate.evaluation import Failure, Metric
     from medimg.evaluate.run import Job, Outcome, Rules, Truth
+    from medimg.inference.options import Engine
     from medimg.pipeline import Pipeline
     from medimg.progress import Progress
 
@@ -106,9 +107,7 @@ def command(
     replicates: int,
     seed: int,
     output: Path,
-    device: str,
-    precision: str,
-    threads: int,
+    engine: Engine,
 ) -> None:
     """Score predictions against a truth: figures with 95 % intervals, tables, plots and a page.
 
@@ -130,7 +129,6 @@ def command(
             job = Job(task, Truth.at(truth, number), predictions, rules)
         else:
             known = Truth.at(data or Path(), number)
-            engine = (device, precision, threads)
             pipelines = [named_pipeline(name, trusted=trust) for name in pipeline_names]
             job = _predict(task, pipelines, known, drawn, rules, output, progress, engine)
         outcome = run_job(replace(job, other=other, replicates=replicates, seed=seed), output, progress)
@@ -178,12 +176,11 @@ def _predict(
     rules: Rules,
     output: Path,
     progress: Progress,
-    engine: tuple[str, str, int],
+    engine: Engine,
 ) -> Job:
     """Predict the cases of the datalist into OUTPUT/predictions, each by the run that has not seen it."""
     from medimg import files
     from medimg.evaluate.run import Job
-    from medimg.stages.infer import Engine
     from medimg.stages.predict import predict_cases
     from medimg.stages.unseen import shares
 
@@ -194,7 +191,7 @@ def _predict(
     folder = output / "predictions"
     failed: tuple[Failure, ...] = ()
     for pipeline, cases in given:
-        failed += predict_cases(cases, folder, pipeline, engine=Engine(*engine), progress=progress)
+        failed += predict_cases(cases, folder, pipeline, engine=engine, progress=progress)
     if pipelines[0].task == "detection":
         floor = max(pipeline.options("infer").get("threshold", 0.0) for pipeline in pipelines)
         notes += (f"the pipeline reports no finding below probability {floor}: the curves end there",)

@@ -26,6 +26,7 @@ from medimg.cli.options import (
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
+    from medimg.inference.options import Engine
     from medimg.stages.case import Case
 
 
@@ -72,9 +73,7 @@ def command(
     output: Path,
     radiomics: bool,
     language: str | None,
-    device: str,
-    precision: str,
-    threads: int,
+    engine: Engine,
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
@@ -92,12 +91,13 @@ def command(
     """
     from medimg.cli.console import progress_bars
     from medimg.dicom.options import ReadOptions
+    from medimg.stages.ahead import import_ahead
     from medimg.stages.chain import run_chain
-    from medimg.stages.infer import Engine
     from medimg.stages.wishes import DicomWishes, Wishes
 
     pipeline = chosen_pipeline(pipeline_name, bundle_name, recipe_path, trust)
-    engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
+    import_ahead(pipeline)
+    options = ReadOptions(untilt, resample_gaps, philips_precise)
     dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:
         case = run_chain(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -73,22 +74,58 @@ def choice_options(command: Command) -> Command:
 
 
 def engine_options(command: Command) -> Command:
-    """--device, --precision and --threads."""
+    """How the network runs; the command gets it as `engine`, a `medimg.inference.options.Engine`."""
+
+    @functools.wraps(command)
+    def with_engine(*args: Any, **given: Any) -> Any:
+        from medimg.inference.options import Engine, parse_bytes
+
+        limit = given.pop("memory_limit")
+        chosen = {entry: given.pop(entry) for entry in ENGINE_OPTIONS}
+        engine = Engine(**chosen, memory_limit=None if limit is None else parse_bytes(limit))
+        return command(*args, engine=engine, **given)
+
+    wrapped: Any = with_engine
     for option in (
         click.option(
-            "--threads", type=click.IntRange(min=0), default=0, help="Processor threads; 0 lets torch choose."
+            "--fast", is_flag=True, help="Windows cut down to what there is to see, though it changes the answer."
+        ),
+        click.option(
+            "--overlap",
+            type=click.FloatRange(0, 0.9),
+            help="Share of a window its neighbours see too; else the model's.",
+        ),
+        click.option("--tta", is_flag=True, help="Average over mirror images: four times the work, a little better."),
+        click.option("--memory-limit", metavar="SIZE", help="Memory the process may take, as 4GiB; else any."),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Processor threads; 0: the engine chooses.",
         ),
         click.option(
             "--precision",
-            type=click.Choice(["auto", "fp32", "bf16"]),
+            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
             default="auto",
             show_default=True,
-            help="Arithmetic of the network; auto takes bf16 where the processor has it.",
+            help="Arithmetic of the network; auto takes bf16 where the processor has it, fp16 needs a GPU.",
+        ),
+        click.option(
+            "--engine",
+            "backend",
+            type=click.Choice(["auto", "torch", "openvino"]),
+            default="auto",
+            show_default=True,
+            help="What runs the network; auto is torch, openvino is an extra for CPUs.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     ):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return cast("Command", wrapped)
+
+
+ENGINE_OPTIONS = ("device", "backend", "precision", "threads", "tta", "overlap", "fast")
+"""Parameters of `engine_options` that are fields of Engine as they are."""
 
 
 def read_options(command: Command) -> Command:

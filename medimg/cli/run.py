@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from medimg.cli.options import (
     series_uid_option,
     trust_option,
 )
+
+if TYPE_CHECKING:
+    from medimg.inference.options import Engine
 
 
 @click.command(
@@ -44,9 +48,7 @@ def command(
     patient: Path | None,
     output: Path,
     language: str | None,
-    device: str,
-    precision: str,
-    threads: int,
+    engine: Engine,
     untilt: bool,
     resample_gaps: bool,
     philips_precise: bool,
@@ -64,12 +66,13 @@ def command(
     from medimg.cli.infer import say_result
     from medimg.dicom.options import ReadOptions
     from medimg.pipeline import load_pipeline
+    from medimg.stages.ahead import import_ahead
     from medimg.stages.chain import run_chain
-    from medimg.stages.infer import Engine
     from medimg.stages.wishes import DicomWishes, Wishes
 
     pipeline = load_pipeline(pipeline_name, trusted=trust)
-    engine, options = Engine(device, precision, threads), ReadOptions(untilt, resample_gaps, philips_precise)
+    import_ahead(pipeline)
+    options = ReadOptions(untilt, resample_gaps, philips_precise)
     dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:
         case = run_chain(

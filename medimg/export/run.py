@@ -17,7 +17,7 @@ from medimg.errors import PipelineError, UsageError
 from medimg.export.deploy import deployment_note
 from medimg.export.formats import WRITERS, missing
 from medimg.export.traced import Exported, Flat
-from medimg.inference.describe import windows_of
+from medimg.inference.plan import Windows
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 
@@ -72,7 +72,7 @@ def export_pipeline(
 
 def _window(bundle: Bundle) -> tuple[int, int, int]:
     try:
-        size = windows_of(bundle.inferer).size
+        size = Windows.of(bundle.inferer).size
     except PipelineError as error:
         raise UsageError(f"{error}; give the network's input with --window I,J,K") from error
     if min(size) < 1:

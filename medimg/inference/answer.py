@@ -1,6 +1,7 @@
 """A described model's answer to a scan: labels on its own grid, or boxes.
 
-Every step is MONAI's own here: this is what any faster way is held against.
+In float32 it is MONAI's answer to the same model (tests/unit/inference/test_bundle_parity.py), except that windows
+outside the body are not run, and under --fast.
 """
 
 from __future__ import annotations
@@ -8,18 +9,28 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
-from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
 from monai.data import MetaTensor
-from monai.inferers import SlidingWindowInferer
+from monai.data.box_utils import box_iou
 from monai.transforms import Invertd
 from numpy.typing import NDArray
 
 from medimg.errors import PipelineError
+from medimg.inference.boxes import DecodeBoxes, Detected
+from medimg.inference.chain import preprocessed
+from medimg.inference.decide import NEVER_SEEN, Argmax, Keep, Paint
+from medimg.inference.decide import Decision as Rule
 from medimg.inference.device import Device
-from medimg.inference.model import ARGMAX, PAINT, Boxes, Decision, DetectionModel, SegmentationModel, Windows
+from medimg.inference.engine import predict
+from medimg.inference.model import ARGMAX, PAINT, Boxes, Decision, DetectionModel, SegmentationModel
+from medimg.inference.narrow import body_region, brain_box, lung_box
+from medimg.inference.network import Network
+from medimg.inference.options import Engine
+from medimg.inference.plan import Windows, whole
 from medimg.inference.prepare import stacked
 from medimg.inference.resample import labels_on_grid
 from medimg.progress import Progress, silent
@@ -28,22 +39,23 @@ from medimg.study import Volume
 MAX_LABEL = 255
 """A uint8 label map holds no more."""
 
+FAST_PATCH = (192, 192, 80)
+"""Windows of a detector under --fast: what the model zoo's detector was trained on, whose statistics its norms know."""
 
-@torch.inference_mode()
+
 def segment_labels(
-    model: SegmentationModel, volumes: Sequence[Volume], device: Device, progress: Progress = silent
+    model: SegmentationModel,
+    volumes: Sequence[Volume],
+    device: Device,
+    progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> NDArray[np.uint8]:
     """Label map (I, J, K) of the volumes (channel order, one grid) on the grid of the first.
 
     Raises PipelineError when the network does not give what its recipe says.
     """
     with _others_warnings_ignored():
-        image, turned = _input(model, volumes)
-        step = _Step(model.network, device, progress)
-        logits = _inferer(model.windows)(image.as_tensor()[None].to(device.device), step)
-        if not isinstance(logits, torch.Tensor):
-            raise PipelineError(f"{model.name}: the network gives {type(logits).__name__}, not one map of its classes")
-        labels = _labels(model, image, logits[0].float())
+        labels, turned = _decided_labels(model, volumes, device, progress, engine or Engine())
     if labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= MAX_LABEL:
         raise PipelineError(f"{model.name}: labels from {labels.min():g} to {labels.max():g} fit no 8-bit label map")
     if not torch.equal(labels, labels.round()):
@@ -53,36 +65,99 @@ def segment_labels(
     return labels_on_grid(array, turned.affine_ras, source.shape, source.affine_ras)
 
 
-@torch.inference_mode()
-def find_boxes(model: DetectionModel, volume: Volume, device: Device, progress: Progress = silent) -> Boxes:
-    """The model's detections in the volume, most probable first."""
+def _decided_labels(
+    model: SegmentationModel, volumes: Sequence[Volume], device: Device, progress: Progress, engine: Engine
+) -> tuple[torch.Tensor, Volume]:
+    """Labels on the grid of the first volume as it was turned for the network, and that volume."""
+    image, turned = _input(model, volumes, device)
+    values, affine = _plain(image)
+    region = body_region(volumes[0], values.shape[1:], affine)
+    box = brain_box(values, affine) if engine.fast and volumes[0].modality == "MR" else None
+    start, stop = box or ((0, 0, 0), values.shape[1:])
+    part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    rule = _rule(model.decision)
+    answer = predict(
+        [Network(lambda: model.network, model.digest, model.name)],
+        values[whole(part)],
+        model.windows,
+        rule,
+        device,
+        progress,
+        engine=engine,
+        region=None if region is None else region[part],
+    )
+    answer = _put_back(answer, values.shape[1:], part, rule)
+    return _labels(model, image, torch.from_numpy(answer), decided=not isinstance(rule, Keep)), turned
+
+
+def find_boxes(
+    model: DetectionModel,
+    volume: Volume,
+    device: Device,
+    progress: Progress = silent,
+    engine: Engine | None = None,
+) -> Boxes:
+    """The model's detections in the volume, most probable first. Under --fast only inside the box of the lungs."""
+    engine = engine or Engine()
     with _others_warnings_ignored():
-        image, found = _detected(model, volume, device, progress)
-    scores, labels = found["labels_scores"], found["labels"]
-    order = torch.argsort(scores, descending=True, stable=True)
-    return Boxes(
-        voxels=found["boxes"][order].float().cpu().numpy(),
-        scores=scores[order].float().cpu().numpy(),
-        labels=labels[order].cpu().numpy(),
-        affine_ras=np.asarray(image.affine, dtype=np.float64),
-    )
+        image, _ = _input(model, [volume], device)
+        values, affine = _plain(image)
+        box = lung_box(volume, values.shape[1:], affine) if engine.fast else None
+        start, stop = box or ((0, 0, 0), values.shape[1:])
+        part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        network = Network(lambda: model.network, model.digest, model.name)
+        windows = _detector_windows(model, values[0].size, engine)
+        decision = _decoding(model)
+        found: Detected = predict([network], values[whole(part)], windows, decision, device, progress, engine=engine)
+    voxels = found.boxes + np.array([*start, *start], np.float32)
+    return Boxes(voxels=voxels, scores=found.scores, labels=found.labels, affine_ras=affine)
 
 
-def _detected(
-    model: DetectionModel, volume: Volume, device: Device, progress: Progress
-) -> tuple[MetaTensor, dict[str, torch.Tensor]]:
-    """The network's input, and MONAI's detector's own answer to it."""
-    image, _ = _input(model, [volume])
-    network = _Step(model.network, device, progress)
-    detector = RetinaNetDetector(
-        network, model.anchors, spatial_dims=3, num_classes=len(model.classes), size_divisible=model.size_divisible
+def _detector_windows(model: DetectionModel, voxels: int, engine: Engine) -> Windows:
+    """The detector's own windows, one as large as the image where it takes such, or patches under --fast."""
+    size = FAST_PATCH if engine.fast else (-1, -1, -1) if voxels < model.whole_below else model.windows.size
+    return replace(model.windows, size=size, multiple=model.size_divisible)
+
+
+def _plain(image: MetaTensor) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The values (C, I, J, K) without what MONAI remembers of them, and their RAS affine."""
+    return image.as_tensor().float().cpu().numpy(), np.asarray(image.affine, dtype=np.float64)
+
+
+def _rule(decision: Decision) -> Rule:
+    """What can be decided window by window: not what goes back to the source grid as scores first."""
+    if decision.scores_go_back or decision.before is not None:
+        return Keep()
+    if decision.rule == ARGMAX:
+        return Argmax()
+    layers = tuple((channel, value, decision.threshold) for channel, value in decision.paint)
+    return Paint(layers, inclusive=True) if decision.rule == PAINT else Keep()
+
+
+def _put_back(answer: NDArray[Any], shape: Sequence[int], part: tuple[slice, ...], rule: Rule) -> NDArray[Any]:
+    """The answer to a part of an image, on the whole of it; background elsewhere."""
+    if answer.shape[-3:] == tuple(shape):
+        return answer
+    outside = NEVER_SEEN if isinstance(rule, Keep) else 0
+    everything = np.full((*answer.shape[:-3], *shape), outside, answer.dtype)
+    everything[whole(part)] = answer
+    return everything
+
+
+def _decoding(model: DetectionModel) -> DecodeBoxes:
+    """MONAI's components as plain numbers. Raises PipelineError for what they can do and medimg does not."""
+    selector = model.selector
+    if not selector.apply_sigmoid or selector.box_overlap_metric is not box_iou:
+        raise PipelineError(f"{model.name}: boxes are selected by other scores or overlaps than MONAI's")
+    return DecodeBoxes(
+        anchors=tuple(corners.float().numpy() for corners in model.anchors.cell_anchors),
+        score=selector.score_thresh,
+        per_level=selector.topk_candidates_per_level,
+        overlap=selector.nms_thresh,
+        most=selector.detections_per_img,
+        weights=tuple(float(weight) for weight in model.coder.weights),
+        max_log_growth=float(model.coder.boxes_xform_clip),
     )
-    detector.box_coder, detector.box_selector = model.coder, model.selector
-    detector.inferer = _inferer(model.windows)
-    detector.eval()
-    plain = image.as_tensor().to(device.device)
-    (found,) = detector([plain], use_inferer=plain[0].numel() >= model.whole_below)
-    return image, found
 
 
 @contextmanager
@@ -93,37 +168,30 @@ def _others_warnings_ignored() -> Iterator[None]:
         yield
 
 
-def _input(model: SegmentationModel | DetectionModel, volumes: Sequence[Volume]) -> tuple[MetaTensor, Volume]:
+def _input(
+    model: SegmentationModel | DetectionModel, volumes: Sequence[Volume], device: Device
+) -> tuple[MetaTensor, Volume]:
     """The network's input (C, I, J, K), and the first volume as it was turned for it."""
     turned = [volume if model.orientation is None else volume.turned(model.orientation) for volume in volumes]
-    image = model.preprocess({model.key: stacked(turned)})[model.key]
+    data = {model.key: stacked(turned)}
+    # float32 is for those who want MONAI's numbers to the last digit
+    exact = device.precision == "fp32"
+    image = (model.preprocess(data) if exact else preprocessed(model.preprocess, data))[model.key]
     return image, turned[0]
 
 
-def _inferer(windows: Windows) -> SlidingWindowInferer:
-    return SlidingWindowInferer(
-        roi_size=windows.size,
-        sw_batch_size=windows.batch,
-        overlap=windows.overlap,
-        mode=windows.mode,
-        sigma_scale=windows.sigma_scale,
-        padding_mode=windows.padding_mode,
-        cval=windows.cval,
-        device="cpu",
-    )
-
-
-def _labels(model: SegmentationModel, image: MetaTensor, logits: torch.Tensor) -> torch.Tensor:
-    """Logits (C, I, J, K) on the network's grid to labels (I', J', K') on the grid of what was given in."""
+def _labels(model: SegmentationModel, image: MetaTensor, logits: torch.Tensor, *, decided: bool) -> torch.Tensor:
+    """Logits (C, I, J, K), or labels (I, J, K), on the network's grid to labels on the grid of what was given in."""
     rule = model.decision
-    if rule.before is not None and rule.after is not None:
+    if decided:
+        labels = _back(model, image, logits[None].float(), nearest=True)
+    elif rule.before is not None and rule.after is not None:
         labels = rule.after(_back(model, image, rule.before(logits), nearest=not rule.scores_go_back))
     elif rule.scores_go_back:
         scores = logits.softmax(0) if rule.rule == ARGMAX else logits.sigmoid()
         labels = _decided(rule, _back(model, image, scores, nearest=False))[None]
     else:
-        scores = logits if rule.rule == ARGMAX else logits.sigmoid()
-        labels = _back(model, image, _decided(rule, scores)[None], nearest=True)
+        raise PipelineError(f"{model.name}: no rule says what the outputs mean; write a recipe")
     labels = labels[0] if labels.ndim == 4 and len(labels) == 1 else labels
     if labels.ndim != 3:
         raise PipelineError(f"{model.name}: the postprocessing gives {len(labels)} maps, not one; write a recipe")
@@ -145,29 +213,3 @@ def _back(model: SegmentationModel, image: MetaTensor, pred: torch.Tensor, *, ne
     invert = Invertd("pred", transform=model.preprocess, orig_keys=model.key, nearest_interp=nearest, to_tensor=True)
     result: torch.Tensor = invert({"pred": MetaTensor(pred), model.key: image})["pred"]
     return result
-
-
-class _Step(torch.nn.Module):
-    """The network for one batch of windows: autocast in, float32 out, windows counted."""
-
-    def __init__(self, network: torch.nn.Module, device: Device, progress: Progress) -> None:
-        super().__init__()
-        self.network = network.to(device.device)
-        self.device, self.progress, self.done = device, progress, 0
-
-    def forward(self, windows: torch.Tensor) -> object:
-        with self.device.autocast:
-            output = self.network(windows)
-        self.done += len(windows)
-        self.progress("network", self.done, self.done)
-        return _as_float(output)
-
-
-def _as_float(output: object) -> object:
-    if isinstance(output, torch.Tensor):
-        return output.float()
-    if isinstance(output, dict):
-        return {key: _as_float(value) for key, value in output.items()}
-    if isinstance(output, (list, tuple)):
-        return [_as_float(value) for value in output]
-    return output

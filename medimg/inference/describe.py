@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 from collections.abc import Sequence
@@ -12,13 +11,14 @@ from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
 from monai.inferers import SimpleInferer, SlidingWindowInferer, SlidingWindowInfererAdapt
 from monai.transforms import Compose, MapTransform
 
-from medimg import files
 from medimg.bundle import Bundle, load_weights
 from medimg.bundles.closure import follow, is_detection
 from medimg.bundles.recipe import Recipe
 from medimg.errors import PipelineError
 from medimg.inference.describe_decision import decision
-from medimg.inference.model import DetectionModel, SegmentationModel, Windows
+from medimg.inference.model import DetectionModel, SegmentationModel
+from medimg.inference.plan import Windows
+from medimg.inference.prepare import model_digest
 
 INFERERS = (SlidingWindowInferer, SlidingWindowInfererAdapt, SimpleInferer)
 """Those whose answer medimg gives."""
@@ -32,26 +32,6 @@ def described(bundle: Bundle, recipe: Recipe) -> SegmentationModel | DetectionMo
     return _detection(bundle, recipe) if is_detection(bundle.config) else _segmentation(bundle, recipe)
 
 
-def model_digest(bundle: Bundle) -> str:
-    """SHA-256 of what is executed and of the weights."""
-    if not bundle.weights.is_file():
-        return bundle.digest
-    return hashlib.sha256(f"{bundle.digest}\0{files.sha256_of_file(bundle.weights)}".encode()).hexdigest()
-
-
-def windows_of(inferer: SlidingWindowInferer) -> Windows:
-    """The windows that a SlidingWindowInferer moves."""
-    return Windows(
-        size=_triple(inferer.roi_size, int),
-        overlap=_triple(inferer.overlap, float),
-        mode=str(getattr(inferer.mode, "value", inferer.mode)),
-        sigma_scale=_one(_triple(inferer.sigma_scale, float)),
-        padding_mode=str(getattr(inferer.padding_mode, "value", inferer.padding_mode)),
-        cval=float(inferer.cval),
-        batch=int(inferer.sw_batch_size),
-    )
-
-
 def _segmentation(bundle: Bundle, recipe: Recipe) -> SegmentationModel:
     preprocess = bundle.preprocessing
     inferer = bundle.content("inferer")
@@ -61,7 +41,7 @@ def _segmentation(bundle: Bundle, recipe: Recipe) -> SegmentationModel:
         name=recipe.name,
         network=bundle.trained_network(),
         preprocess=preprocess,
-        windows=windows_of(inferer) if isinstance(inferer, SlidingWindowInferer) else WHOLE,
+        windows=Windows.of(inferer) if isinstance(inferer, SlidingWindowInferer) else WHOLE,
         decision=decision(bundle, recipe),
         channels=len(recipe.inputs),
         digest=model_digest(bundle),
@@ -76,7 +56,7 @@ def _detection(bundle: Bundle, recipe: Recipe) -> DetectionModel:
     if not isinstance(detector, RetinaNetDetector):
         raise PipelineError(f"{bundle.where}: detector {type(detector).__name__} is no RetinaNetDetector")
     load_weights(detector.network, bundle.weights)
-    windows = WHOLE if detector.inferer is None else windows_of(detector.inferer)
+    windows = WHOLE if detector.inferer is None else Windows.of(detector.inferer)
     classes = recipe.classes or tuple(f"class {number}" for number in range(detector.num_classes))
     if len(classes) != detector.num_classes:
         raise PipelineError(f"the detector has {detector.num_classes} classes, its recipe names {len(classes)}")
@@ -124,12 +104,6 @@ def _key(bundle: Bundle, chain: Compose) -> str:
     if len(keys) > 1:
         raise PipelineError(f"{bundle.where}: the preprocessing works on {sorted(map(str, keys))}, not on one image")
     return str(next(iter(keys), "image"))
-
-
-def _one(values: tuple[float, ...]) -> float:
-    if len(set(values)) > 1:
-        raise PipelineError(f"windows blended with another width along each axis {values} are not supported")
-    return values[0]
 
 
 def _triple(value: Any, kind: type) -> Any:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import util
 
 import torch
 
 from medimg.errors import UsageError
+from medimg.inference.options import BACKENDS, PRECISIONS, Engine
 
-PRECISIONS = ("auto", "fp32", "bf16")
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device, the precision of its matrix work, and why these were chosen."""
+    """A torch device, the precision of its matrix work, why these were chosen, and what runs the network there."""
 
     device: torch.device
     precision: str
     reason: str
+    backend: str = "torch"
+
+    @property
+    def name(self) -> str:
+        """As torch writes it."""
+        return str(self.device)
 
     @property
     def threads(self) -> int:
@@ -27,11 +35,12 @@ class Device:
     @property
     def autocast(self) -> torch.autocast:
         """The context in which the network runs."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        half = HALVES.get(self.precision)
+        return torch.autocast(self.device.type, half or torch.bfloat16, enabled=half is not None)
 
 
-def choose_device(name: str = "auto", precision: str = "auto", threads: int = 0) -> Device:
-    """`name`: auto, cpu, cuda, cuda:N or mps; `precision`: auto, fp32 or bf16; `threads`: 0 leaves torch's choice.
+def choose_device(name: str = "auto", precision: str = "auto", threads: int = 0, backend: str = "auto") -> Device:
+    """`name`: auto, cpu, cuda, cuda:N or mps; the others as `medimg.inference.options.Engine` has them.
 
     auto takes CUDA, then Apple's GPU, then the CPU; bf16 where the processor multiplies it in hardware.
     Raises UsageError when what was asked for is not there.
@@ -40,10 +49,31 @@ def choose_device(name: str = "auto", precision: str = "auto", threads: int = 0)
         torch.set_num_threads(threads)
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    device = _device(name)
+    device = _device("cpu" if backend == "openvino" and name == "auto" else name)
+    _require_backend(backend, device)
+    if precision == "fp16" and device.type == "cpu":
+        raise UsageError("precision fp16 is slower than fp32 on a CPU; use bf16 or fp32")
     native, why = _bf16(device)
     chosen = precision if precision != "auto" else ("bf16" if native else "fp32")
-    return Device(device, chosen, f"{device} ({why}), {chosen}")
+    with_ = "openvino" if backend == "openvino" else "torch"
+    said = f"{device} ({why}), {chosen}" + (", OpenVINO" if with_ == "openvino" else "")
+    return Device(device, chosen, said, with_)
+
+
+def start_device(engine: Engine) -> Device:
+    """The device as asked for. Raises UsageError when it is not there."""
+    return choose_device(engine.device, engine.precision, engine.threads, engine.backend)
+
+
+def _require_backend(backend: str, device: torch.device) -> None:
+    if backend not in BACKENDS:
+        raise UsageError(f"engine {backend!r}; choose one of {', '.join(BACKENDS)}")
+    if backend != "openvino":
+        return
+    if util.find_spec("openvino") is None:
+        raise UsageError("engine openvino is not installed; pip install 'medimg[openvino]', or use --engine torch")
+    if device.type != "cpu":
+        raise UsageError(f"engine openvino runs on the CPU here, not on {device}; leave --device out or use cpu")
 
 
 def _device(name: str) -> torch.device:

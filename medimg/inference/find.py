@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 
 from medimg import geometry
 from medimg.bundle import Bundle
 from medimg.inference.detect import Detection, detections_lps, peaks
 from medimg.inference.detect_options import DetectOptions
 from medimg.inference.device import Device
-from medimg.inference.prepare import network_input
+from medimg.inference.maps import logit_maps
+from medimg.inference.options import Engine
+from medimg.inference.prepare import network_input, trained
 from medimg.inference.roi import NO_LUNG, Chest, LungRegion
-from medimg.inference.windows import stitched_output
 from medimg.progress import Progress, silent
 from medimg.results import Finding
 from medimg.study import Volume
 
 
 def find(
-    bundle: Bundle, chest: Chest, options: DetectOptions, device: Device, progress: Progress = silent
+    bundle: Bundle,
+    chest: Chest,
+    options: DetectOptions,
+    device: Device,
+    progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> tuple[list[Finding], list[str]]:
     """Findings of a one-channel detector (output: heat map logit, log diameter in mm), strongest first, and warnings.
 
@@ -28,7 +37,9 @@ def find(
     region = chest.lungs if options.roi == "lungs" else None
     searched = volume if region is None else volume.crop(region.start, region.stop)
     image, affine = network_input(bundle, [searched])
-    output = stitched_output(bundle, bundle.trained_network(), image, device, progress, flips=options.flips)
+    engine = engine or Engine()
+    asked = replace(engine, tta=engine.tta or options.flips)
+    output = torch.from_numpy(logit_maps(bundle, trained(bundle), image, device, progress, asked))
     found = detections_lps(
         peaks(
             output[0].sigmoid(),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.inference.plan import Windows
+
 if TYPE_CHECKING:
     import torch
     from monai.apps.detection.utils.anchor_utils import AnchorGenerator
@@ -22,24 +24,6 @@ if TYPE_CHECKING:
 
 ARGMAX, PAINT, OWN = "argmax", "paint", "own"
 """Rules of a Decision."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """MONAI's sliding windows, with the meanings of `monai.inferers.SlidingWindowInferer`.
-
-    size: voxels along i, j, k, -1 for the image's own length. overlap: share of a window, along i, j, k. mode:
-    "constant" or "gaussian" blending, the latter of width `sigma_scale` of the window. batch: windows a pass. An image
-    smaller than the window is padded on both sides, `padding_mode` as in torch's pad, `cval` where that is "constant".
-    """
-
-    size: tuple[int, int, int]
-    overlap: tuple[float, float, float] = (0.25, 0.25, 0.25)
-    mode: str = "constant"
-    sigma_scale: float = 0.125
-    padding_mode: str = "constant"
-    cval: float = 0.0
-    batch: int = 1
 
 
 @dataclass(frozen=True)

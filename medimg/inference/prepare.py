@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from medimg import geometry
+from medimg import files, geometry
 from medimg.errors import Reason, UnsuitableScanError
+from medimg.inference.network import Network
 from medimg.study import Volume
 
 if TYPE_CHECKING:
-    import torch
     from monai.data import MetaTensor
 
     from medimg.bundle import Bundle
@@ -59,10 +61,24 @@ def stacked(volumes: Sequence[Volume]) -> MetaTensor:
     )
 
 
-def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[torch.Tensor, geometry.Affine]:
+def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[NDArray[np.float32], geometry.Affine]:
     """The bundle's preprocessing applied to the volumes: float32 (C, I, J, K) on the model grid, and its RAS affine."""
-    image = bundle.preprocessing({"image": stacked(volumes)})["image"]
-    return image.as_tensor(), np.asarray(image.affine, dtype=np.float64)
+    from medimg.inference.chain import preprocessed
+
+    image = preprocessed(bundle.preprocessing, {"image": stacked(volumes)})["image"]
+    return image.as_tensor().numpy(), np.asarray(image.affine, dtype=np.float64)
+
+
+def trained(bundle: Bundle) -> Network:
+    """The bundle's network with its weights, as the engine takes it."""
+    return Network(bundle.trained_network, model_digest(bundle), bundle.folder.name)
+
+
+def model_digest(bundle: Bundle) -> str:
+    """SHA-256 of what is executed and of the weights."""
+    if not bundle.weights.is_file():
+        return bundle.digest
+    return hashlib.sha256(f"{bundle.digest}\0{files.sha256_of_file(bundle.weights)}".encode()).hexdigest()
 
 
 def _grid(volume: Volume) -> str:

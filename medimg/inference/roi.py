@@ -124,14 +124,12 @@ class Chest:
 
 def lungs(volume: Volume) -> LungRegion | None:
     """Find the lungs of a chest CT in HU, in any orientation; None where there are none (crop, other body part)."""
-    step = np.maximum(1, np.rint(GRID_MM / volume.spacing_mm)).astype(int)
-    coarse = np.asarray(volume.array[:: step[0], :: step[1], :: step[2]], dtype=np.float32)
-    affine = volume.affine_ras @ np.diag([*step.astype(float), 1.0])
+    step, coarse, affine = _coarse(volume)
     mask = _lung_mask(coarse, geometry.spacing_mm(affine), _axial_axis(affine))
     if mask is None:
         return None
     margin = np.ceil(BOX_MARGIN_MM / volume.spacing_mm).astype(int)
-    low, high = _bounds(mask)
+    low, high = bounds(mask)
     start = np.maximum(0, low * step - margin)
     stop = np.minimum(volume.shape, (high - 1) * step + 1 + margin)
     return LungRegion(mask, affine, _triple(start), _triple(stop))
@@ -143,7 +141,7 @@ def _lung_mask(hu: NDArray[np.float32], spacing: NDArray[np.float64], axial: int
     if np.count_nonzero(mask) * float(np.prod(spacing)) / 1000 < MIN_LUNG_ML:
         return None
     pad = np.ceil((CLOSING_MM + DILATION_MM) / spacing).astype(int) + 1
-    low, high = _bounds(mask)
+    low, high = bounds(mask)
     window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     work = np.pad(mask[window], [(p, p) for p in pad])
     return _put_back(_smoothed(work, spacing, axial), mask.shape, low - pad)
@@ -236,7 +234,20 @@ def _axial_axis(affine: geometry.Affine) -> int:
     return int(np.argmax(np.abs(affine[2, :3]) / geometry.spacing_mm(affine)))
 
 
-def _bounds(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def outline(volume: Volume) -> tuple[Mask, geometry.Affine]:
+    """The patient's outline in a CT in HU, in any orientation: (A, B, C) on a coarse grid, and its affine in RAS mm."""
+    _, coarse, affine = _coarse(volume)
+    return _body(coarse, geometry.spacing_mm(affine), _axial_axis(affine)), affine
+
+
+def _coarse(volume: Volume) -> tuple[NDArray[np.int64], NDArray[np.float32], geometry.Affine]:
+    """Every so many voxels, for a spacing of about GRID_MM: how many, the values in HU, and their affine."""
+    step = np.maximum(1, np.rint(GRID_MM / volume.spacing_mm)).astype(np.int64)
+    coarse = np.asarray(volume.array[:: step[0], :: step[1], :: step[2]], dtype=np.float32)
+    return step, coarse, volume.affine_ras @ np.diag([*step.astype(float), 1.0])
+
+
+def bounds(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First index and one past the last of the true voxels along each axis."""
     spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     return np.array([s[0] for s in spans]), np.array([s[-1] + 1 for s in spans])

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit, logit
 
 from medimg import geometry
 from medimg.bundle import Bundle
 from medimg.errors import PipelineError
 from medimg.inference.device import Device
-from medimg.inference.prepare import network_input
+from medimg.inference.maps import logit_maps
+from medimg.inference.options import Engine
+from medimg.inference.prepare import network_input, trained
 from medimg.inference.resample import labels_on_grid
-from medimg.inference.windows import stitched_output
 from medimg.progress import Progress, silent
 from medimg.results import Segmentation
 from medimg.study import Volume
@@ -123,10 +125,11 @@ def segment(
     options: SegmentOptions,
     device: Device,
     progress: Progress = silent,
+    engine: Engine | None = None,
 ) -> Segmentation:
     """Label map of the volumes (one a role, in channel order, on one grid) on their own grid."""
     image, affine = network_input(bundle, volumes)
-    logits = stitched_output(bundle, bundle.trained_network(), image, device, progress)
+    logits = logit_maps(bundle, trained(bundle), image, device, progress, engine)
     if logits.shape[0] != len(options.channels):
         raise PipelineError(f"the network gives {logits.shape[0]} channels, the pipeline names {len(options.channels)}")
     labels = painted(seen(logits, image, roles, options), options, geometry.voxel_volume_mm3(affine))
@@ -140,28 +143,30 @@ def segment(
     )
 
 
-def seen(logits: torch.Tensor, image: torch.Tensor, roles: Sequence[str], options: SegmentOptions) -> torch.Tensor:
+def seen(
+    logits: NDArray[np.float32], image: NDArray[np.float32], roles: Sequence[str], options: SegmentOptions
+) -> NDArray[np.float32]:
     """The logits (C, I, J, K), with -inf where a channel of `options.brighter` is not brighter enough in the image.
 
     image: the network's input (one channel a role, I, J, K).
     """
     if not options.brighter:
         return logits
-    logits = logits.clone()
+    logits = logits.copy()
     for channel, (role, other, by) in options.brighter.items():
-        difference = image[roles.index(role)].float() - image[roles.index(other)].float()
-        near = torch.nn.functional.avg_pool3d(difference[None, None], NEAR, stride=1, padding=NEAR // 2)[0, 0]
-        logits[options.channels.index(channel)].masked_fill_(near <= by, -torch.inf)
+        difference = image[roles.index(role)] - image[roles.index(other)]
+        near = ndimage.uniform_filter(difference, NEAR, mode="constant")
+        logits[options.channels.index(channel)][near <= by] = -np.inf
     return logits
 
 
-def painted(logits: torch.Tensor, options: SegmentOptions, voxel_mm3: float) -> NDArray[np.uint8]:
+def painted(logits: NDArray[np.float32], options: SegmentOptions, voxel_mm3: float) -> NDArray[np.uint8]:
     """Logits (C, I, J, K) to a label map (I, J, K): each channel's mask painted in the order of `options.paint`."""
     labels = np.zeros(tuple(logits.shape[1:]), dtype=np.uint8)
     for channel, value in options.paint.items():
         output = logits[options.channels.index(channel)]
         # sigmoid(x) > p exactly where x > log(p / (1 - p)): no float copy of the probabilities
-        mask = (output > torch.logit(torch.tensor(options.threshold_of(channel)))).numpy()
+        mask = output > np.float32(logit(options.threshold_of(channel)))
         if channel in options.fill_holes:
             mask = _filled(mask)
         labels[_trusted(mask, output, options, channel, voxel_mm3)] = value
@@ -169,11 +174,9 @@ def painted(logits: torch.Tensor, options: SegmentOptions, voxel_mm3: float) -> 
 
 
 def _trusted(
-    mask: NDArray[np.bool_], output: torch.Tensor, options: SegmentOptions, channel: str, voxel_mm3: float
+    mask: NDArray[np.bool_], output: NDArray[np.float32], options: SegmentOptions, channel: str, voxel_mm3: float
 ) -> NDArray[np.bool_]:
     """The mask without the 26-connected components that are too small or, on average, too improbable."""
-    from scipy import ndimage
-
     min_voxels = options.min_volume_mm3.get(channel, 0.0) / voxel_mm3
     confidence = options.min_confidence.get(channel, 0.0)
     if not mask.any() or (min_voxels <= 1 and confidence <= 0):
@@ -183,7 +186,7 @@ def _trusted(
     sizes = np.bincount(numbers, minlength=count + 1)
     kept = sizes >= max(min_voxels, 1)
     if confidence > 0:
-        sums = np.bincount(numbers, weights=output[torch.from_numpy(mask)].sigmoid().numpy(), minlength=count + 1)
+        sums = np.bincount(numbers, weights=expit(output[mask]), minlength=count + 1)
         enough = sums >= confidence * sizes
         if channel in options.never_empty:
             enough[sizes.argmax()] = True
@@ -193,6 +196,4 @@ def _trusted(
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask with what it encloses on every side (6-connected background)."""
-    from scipy import ndimage
-
     return np.asarray(ndimage.binary_fill_holes(mask))

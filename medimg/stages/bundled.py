@@ -8,6 +8,7 @@ import numpy as np
 
 from medimg import geometry
 from medimg.bundles.as_pipeline import BundlePipeline
+from medimg.inference.options import Engine
 from medimg.inference.preconditions import check_spacing
 from medimg.progress import Progress
 from medimg.results import Finding, Segmentation
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from medimg.inference.model import Boxes, DetectionModel, SegmentationModel
 
 
-def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, progress: Progress) -> None:
+def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Engine, progress: Progress) -> None:
     """Run the bundle on the case's volumes and put what it says into the report, with what nobody checked."""
     from medimg.bundle import load_bundle
     from medimg.inference.describe import described
@@ -29,27 +30,29 @@ def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, progress: P
         check_spacing(pipeline.name, recipe.spacing_mm, list(case.volumes.values()))
     model = described(load_bundle(pipeline.bundle, trusted=pipeline.trusted, recipe=recipe), recipe)
     if isinstance(model, SegmentationModel):
-        case.report.segmentation = _segmentation(case, model, device, progress)
+        case.report.segmentation = _segmentation(case, model, device, engine, progress)
     else:
-        case.report.findings = _findings(case, model, device, progress)
+        case.report.findings = _findings(case, model, device, engine, progress)
     case.report.warnings += [f"taken for granted: {condition}" for condition in recipe.preconditions]
     if recipe.version and pipeline.version != recipe.version:
         case.report.warnings.append(f"the recipe was written for version {recipe.version}, this is {pipeline.version}")
 
 
-def _segmentation(case: Case, model: SegmentationModel, device: Device, progress: Progress) -> Segmentation:
+def _segmentation(
+    case: Case, model: SegmentationModel, device: Device, engine: Engine, progress: Progress
+) -> Segmentation:
     from medimg.inference.answer import segment_labels
 
-    labels = segment_labels(model, [case.volumes[role] for role in case.pipeline.roles], device, progress)
+    labels = segment_labels(model, [case.volumes[role] for role in case.pipeline.roles], device, progress, engine)
     found = {int(value) for value in np.unique(labels)} - {0}
     names = {**{value: f"label {value}" for value in found}, **model.decision.labels}
     return Segmentation(labels, case.first.affine_ras, dict(sorted(names.items())))
 
 
-def _findings(case: Case, model: DetectionModel, device: Device, progress: Progress) -> list[Finding]:
+def _findings(case: Case, model: DetectionModel, device: Device, engine: Engine, progress: Progress) -> list[Finding]:
     from medimg.inference.answer import find_boxes
 
-    boxes = find_boxes(model, case.first, device, progress)
+    boxes = find_boxes(model, case.first, device, progress, engine)
     return [_finding(boxes, index, model.classes[int(label)]) for index, label in enumerate(boxes.labels)]
 
 

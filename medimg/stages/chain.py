@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medimg import files
 from medimg.dicom.options import AS_SCANNED, ReadOptions
+from medimg.inference.options import Engine
 from medimg.measure.radiomics import check_radiomics
 from medimg.patient.document import read_patient
 from medimg.pipeline import Pipeline
@@ -15,7 +16,7 @@ from medimg.report.writers import withdraw_report
 from medimg.results import Report
 from medimg.stages.advise import advise
 from medimg.stages.case import Case, Clock, base_provenance, describe_input, resampling_warnings
-from medimg.stages.infer import Engine, infer
+from medimg.stages.infer import infer
 from medimg.stages.measure import measure
 from medimg.stages.preprocess import save_volumes
 from medimg.stages.radiomics import extract

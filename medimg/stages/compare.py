@@ -15,6 +15,7 @@ from medimg.followup.comparison import Comparison, Timepoint, Warned
 from medimg.followup.growth import THIN_SLICE_MM, Size
 from medimg.followup.register import register
 from medimg.followup.writers import withdraw_comparison, write_comparison
+from medimg.inference.options import Engine
 from medimg.measure.risk.advice import LUNG_RADS, advise
 from medimg.patient import PatientContext, PriorNodule
 from medimg.patient.context import LungRads
@@ -27,7 +28,6 @@ from medimg.stages.case import Clock, base_provenance
 from medimg.stages.chain import run_chain
 from medimg.stages.folders import read_volumes
 from medimg.stages.identity import check_identity
-from medimg.stages.infer import Engine
 from medimg.study import Volume
 
 COMPARISON = "comparison with the prior scan"

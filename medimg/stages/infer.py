@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medimg.bundles.as_pipeline import BundlePipeline
 from medimg.inference.detect_options import DetectOptions
+from medimg.inference.options import Engine
 from medimg.inference.preconditions import check_scan
 from medimg.inference.roi import Chest
 from medimg.progress import Progress, silent
 from medimg.results import Finding
+from medimg.stages.ahead import imported
 from medimg.stages.bundled import run_bundle
 from medimg.stages.case import Case
 from medimg.stages.detect import detect
@@ -19,26 +20,12 @@ if TYPE_CHECKING:
     from medimg.inference.device import Device
 
 
-@dataclass(frozen=True)
-class Engine:
-    """How to run: device name, precision and threads (0: torch's choice)."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-
-    def start(self) -> Device:
-        """The device as asked for. Raises UsageError when it is not there."""
-        from medimg.inference.device import choose_device
-
-        return choose_device(self.device, self.precision, self.threads)
-
-
 def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, progress: Progress = silent) -> None:
     """Run the case's pipeline and put what it finds into `case.report`.
 
     options: those of the pipeline's `infer` stage. Raises UnsuitableScanError for a scan it is not made for.
     """
+    imported()
     case.report.warnings += check_scan(case.pipeline, case.volumes)
     if case.pipeline.has_network:
         # seconds of importing are not the scan's
@@ -55,14 +42,16 @@ def _detect(case: Case, options: dict[str, Any], engine: Engine, progress: Progr
     if chosen.method == "shape":
         detect(case, chosen, _no_network)
         return NO_DEVICE
-    device = engine.start()
+    from medimg.inference.device import start_device
+
+    device = start_device(engine)
 
     def by_network(chest: Chest, asked: DetectOptions) -> tuple[list[Finding], list[str]]:
         from medimg.bundle import load_bundle
         from medimg.inference.find import find
 
         bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
-        return find(bundle, chest, asked, device, progress)
+        return find(bundle, chest, asked, device, progress, engine)
 
     detect(case, chosen, by_network)
     return _described(device)
@@ -74,14 +63,15 @@ def _no_network(_chest: Chest, _: DetectOptions) -> tuple[list[Finding], list[st
 
 def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
     from medimg.bundle import load_bundle
+    from medimg.inference.device import start_device
     from medimg.inference.prepare import with_blanks
     from medimg.inference.segment import SegmentOptions, segment
 
-    device = engine.start()
+    device = start_device(engine)
     bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
     volumes = with_blanks(case.volumes, case.pipeline.roles)
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
-    case.report.segmentation = segment(bundle, volumes, case.pipeline.roles, wanted, device, progress)
+    case.report.segmentation = segment(bundle, volumes, case.pipeline.roles, wanted, device, progress, engine)
     absent = [role for role in case.pipeline.roles if role not in case.volumes]
     case.report.warnings += [f"without {role}: {wanted.without.get(role, LESS)}" for role in absent]
     if wanted.not_available:
@@ -91,14 +81,21 @@ def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Prog
 
 
 def _bundle(case: Case, _options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
+    from medimg.inference.device import start_device
+
     assert isinstance(case.pipeline, BundlePipeline)
-    device = engine.start()
-    run_bundle(case, case.pipeline, device, progress)
+    device = start_device(engine)
+    run_bundle(case, case.pipeline, device, engine, progress)
     return _described(device)
 
 
 def _described(device: Device) -> dict[str, Any]:
-    return {"chosen": device.reason, "precision": device.precision, "threads": device.threads}
+    return {
+        "chosen": device.reason,
+        "engine": device.backend,
+        "precision": device.precision,
+        "threads": device.threads,
+    }
 
 
 LESS = "expect less than with all contrasts, see the model card"

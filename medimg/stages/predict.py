@@ -8,11 +8,11 @@ from pathlib import Path
 from medimg.datalist.read import DatalistCase
 from medimg.errors import DataError, InputError, Reason, UnsuitableScanError
 from medimg.evaluate.evaluation import Failure
+from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.report.writers import withdraw_report
 from medimg.stages.chain import run_chain
-from medimg.stages.infer import Engine
 
 
 def predict_cases(

@@ -16,15 +16,12 @@ from medimg import files
 from medimg.bundle import load_bundle, load_weights
 from medimg.bundles import trust
 from medimg.errors import PipelineError, UsageError
-from medimg.inference.windows import MIRRORS
+from medimg.inference.engine import MIRRORS
 from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline, load_pipeline
 from medimg.train.checkpoint import save
 from medimg.train.members import as_ensemble, halved, joined
 from medimg.train.pack import with_flips
 from medimg.train.record import TRAINING_RECORD
-
-CHANNEL_AXES = 1
-"""MIRRORS counts the axes of (C, I, J, K), a network sees (N, C, I, J, K)."""
 
 
 def pack_ensemble(runs: Sequence[Path], output: Path) -> Path:
@@ -74,7 +71,7 @@ def _checked(runs: Sequence[Path], output: Path) -> list[Pipeline]:
 def _mirrors(count: int, flips: bool) -> list[list[int]]:
     """For each member the axes of (N, C, I, J, K) it sees flipped."""
     kinds = MIRRORS if flips else MIRRORS[:1]
-    return [[axis + CHANNEL_AXES for axis in kinds[number % len(kinds)]] for number in range(count)]
+    return [list(kinds[number % len(kinds)]) for number in range(count)]
 
 
 def _weights(pipeline: Pipeline) -> dict[str, torch.Tensor]:

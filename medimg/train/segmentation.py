@@ -17,9 +17,10 @@ from medimg.datalist.read import DatalistCase
 from medimg.errors import TrainingError
 from medimg.evaluate.regions import Regions
 from medimg.inference.device import choose_device
+from medimg.inference.maps import logit_maps
+from medimg.inference.network import Network
 from medimg.inference.prepare import network_input
 from medimg.inference.resample import labels_on_grid
-from medimg.inference.windows import stitched_output
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.study import Volume
 from medimg.train.cases import divide, read_cases, read_labels, read_scan
@@ -110,7 +111,8 @@ class SegmentationTask:
         image, affine = network_input(self.bundle, volumes)
         labels = read_labels(case, volumes[0], self.regions)
         i, j, k = image.shape[1:]
-        return make_case(case.id, image, labels_on_grid(labels.array, labels.affine_ras, (i, j, k), affine))
+        drawn = labels_on_grid(labels.array, labels.affine_ras, (i, j, k), affine)
+        return make_case(case.id, torch.from_numpy(image), drawn)
 
 
 def _channels(pipeline: Pipeline, case: DatalistCase) -> list[Volume]:
@@ -136,7 +138,8 @@ def region_scores(
     device = choose_device(str(next(network.parameters()).device))
     scores: list[list[float]] = []
     for case in cases:
-        masks = stitched_output(bundle, network, case.image.float(), device) > 0
+        logits = logit_maps(bundle, Network(lambda: network), case.image.float().numpy(), device)
+        masks = torch.from_numpy(logits > 0)
         truth = masks_of(case.labels) > 0
         scores.append([dice_score(mask, expected) for mask, expected in zip(masks, truth, strict=True)])
     means = np.mean(scores, axis=0)

@@ -59,7 +59,7 @@ def read_case(case: DatalistCase, bundle: Bundle) -> TumourCase:
     stored = truth.array.copy()
     stored[np.isin(stored, ENHANCING)] = 3
     i, j, k = image.shape[1:]
-    return make_case(case.id, image, labels_on_grid(stored, truth.affine_ras, (i, j, k), affine))
+    return make_case(case.id, torch.from_numpy(image), labels_on_grid(stored, truth.affine_ras, (i, j, k), affine))
 
 
 def make_case(name: str, image: torch.Tensor, labels: NDArray[np.uint8]) -> TumourCase:

@@ -138,4 +138,5 @@ def _phantom(number: int, bundle: Bundle) -> TumourCase:
     volumes = [Volume(phantom.contrasts[role], phantom.affine_ras, source) for role in ROLES]
     image, affine = network_input(bundle, volumes)
     i, j, k = image.shape[1:]
-    return make_case(f"phantom-{number}", image, labels_on_grid(phantom.labels, phantom.affine_ras, (i, j, k), affine))
+    labels = labels_on_grid(phantom.labels, phantom.affine_ras, (i, j, k), affine)
+    return make_case(f"phantom-{number}", torch.from_numpy(image), labels)

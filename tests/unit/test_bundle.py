@@ -15,11 +15,11 @@ import toy
 from medimg import geometry, volumes
 from medimg.bundle import load_bundle
 from medimg.errors import PipelineError
+from medimg.inference.options import Engine
 from medimg.phantoms.brain import brain
 from medimg.phantoms.thorax import thorax
 from medimg.pipeline import load_pipeline
 from medimg.stages.chain import run_chain
-from medimg.stages.infer import Engine
 
 FP32 = Engine(device="cpu", precision="fp32")
 

@@ -1,0 +1,37 @@
+"""Importing what a network needs while the scan is read: torch and MONAI take longer than most scans."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from medimg.pipeline import Pipeline
+
+_RUNNING: list[threading.Thread] = []
+
+
+def import_ahead(pipeline: Pipeline | None) -> None:
+    """Begin to import the engine in another thread, unless the pipeline is known to have no network.
+
+    `imported` must be called before anything of it is used. The thread is no daemon: a program that ends in the middle
+    of loading torch can crash, so a command that fails early ends a moment later instead.
+    """
+    if pipeline is None or pipeline.has_network:
+        thread = threading.Thread(target=_import_engine, name="import torch")
+        _RUNNING.append(thread)
+        thread.start()
+
+
+def imported() -> None:
+    """Wait for what `import_ahead` began: MONAI cannot be imported by two threads at once."""
+    while _RUNNING:
+        _RUNNING.pop().join()
+
+
+def _import_engine() -> None:
+    # what is wrong with an installation is said where the engine is used
+    with contextlib.suppress(Exception):
+        import medimg.inference.answer
+        import medimg.inference.find
+        import medimg.inference.segment
+        import medimg.inference.torch_runner  # noqa: F401
