@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from medimg.cli.options import trust_option
 from medimg.cli.plain import say
 
 
@@ -18,7 +19,8 @@ Examples:
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the new pipeline.")
-def command(runs: tuple[Path, ...], output: Path) -> None:
+@trust_option
+def command(runs: tuple[Path, ...], output: Path, trust: bool) -> None:
     """Average the networks of several training runs, such as the folds of a cross-validation.
 
     Leaves OUTPUT/pipeline.yaml and OUTPUT/bundle, which `medimg infer --pipeline OUTPUT` and
@@ -27,6 +29,6 @@ def command(runs: tuple[Path, ...], output: Path) -> None:
     from medimg.pipeline import WEIGHTS
     from medimg.train.ensemble import pack_ensemble
 
-    bundle = pack_ensemble(runs, output)
+    bundle = pack_ensemble(runs, output, trusted=trust)
     size = (bundle / WEIGHTS).stat().st_size
     say(f"ensemble of {len(runs)} networks, {size / 1e6:.1f} MB of weights; bundle in {bundle}")

@@ -70,6 +70,7 @@ def command(
     the bundle from then on; another one is told to with --trust.
     """
     from medimg import files
+    from medimg.bundles.trust import record
     from medimg.inference.device import choose_device
     from medimg.pipeline import WEIGHTS, load_pipeline
     from medimg.train.cases import check_fold
@@ -88,6 +89,9 @@ def command(
         files.output_folder(output)
         say(f"bundle in {train_shape(pipeline, config_path, data, output, fold)}")
         return
+    if trust:
+        # the task reads the bundle too, and the trained one, which is as safe, is trusted from now on anyway
+        record(pipeline.bundle, "medimg train --trust")
     config = read_config(config_path or _training_file(pipeline))
     if fold is not None:
         config = config.with_task(fold=fold)

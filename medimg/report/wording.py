@@ -123,8 +123,8 @@ def pipeline_of(identity: dict[str, str]) -> str:
 def _quantity(value: Any, unit: str) -> str:
     if value is None:
         return MISSING
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_quantity(part, unit) for part in value)
+    if isinstance(value, (list, tuple)) and all(isinstance(part, (int, float)) for part in value):
+        return ", ".join(f"{float(part):.1f}" for part in value) + f" {unit}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return flat(value)
     if unit == "mm³":

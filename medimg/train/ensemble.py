@@ -24,14 +24,15 @@ from medimg.train.pack import with_flips
 from medimg.train.record import TRAINING_RECORD
 
 
-def pack_ensemble(runs: Sequence[Path], output: Path) -> Path:
+def pack_ensemble(runs: Sequence[Path], output: Path, *, trusted: bool = False) -> Path:
     """Write output/pipeline.yaml and output/bundle, the first run's with the networks of all; return the bundle.
 
     runs: two or more folders that `medimg train` left, of one pipeline and network. Where the pipeline averages over
     mirror images (`flips: true`), each member sees another of them instead, and `flips` becomes false. Kernels are
-    stored in half precision. Raises UsageError and PipelineError for runs that do not belong together.
+    stored in half precision. trusted: run their bundles though this machine does not know them.
+    Raises UsageError and PipelineError for runs that do not belong together.
     """
-    pipelines = _checked(runs, output)
+    pipelines = _checked(runs, output, trusted)
     first = pipelines[0]
     document = yaml.safe_load((first.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
     mirrors = _mirrors(len(runs), bool(first.options("infer").get("flips", False)))
@@ -48,7 +49,7 @@ def pack_ensemble(runs: Sequence[Path], output: Path) -> Path:
     return bundle
 
 
-def _checked(runs: Sequence[Path], output: Path) -> list[Pipeline]:
+def _checked(runs: Sequence[Path], output: Path, trusted: bool) -> list[Pipeline]:
     """The runs as pipelines, all of one configuration."""
     folders = [run.resolve() for run in runs]
     if len(folders) < 2:
@@ -57,11 +58,11 @@ def _checked(runs: Sequence[Path], output: Path) -> list[Pipeline]:
         raise UsageError(f"{twice} is given twice; an ensemble averages different networks")
     if output.resolve() in folders:
         raise UsageError(f"-o {output} is one of the runs; choose another folder")
-    pipelines = [load_pipeline(str(run)) for run in folders]
+    pipelines = [load_pipeline(str(run), trusted=trusted) for run in folders]
     for run, pipeline in zip(runs, pipelines, strict=True):
         if not pipeline.has_network:
             raise UsageError(f"{run} has no network; only networks are averaged")
-        if load_bundle(pipeline.bundle).members > 1:
+        if load_bundle(pipeline.bundle, trusted=trusted).members > 1:
             raise PipelineError(f"{run} is an ensemble already; give the runs it was packed from")
         if _config(pipeline) != _config(pipelines[0]):
             raise PipelineError(f"{run} has another network or preprocessing than {runs[0]}; they cannot be averaged")
@@ -76,7 +77,7 @@ def _mirrors(count: int, flips: bool) -> list[list[int]]:
 
 def _weights(pipeline: Pipeline) -> dict[str, torch.Tensor]:
     """The state dict of a run, which has been seen to fit its network."""
-    network = load_bundle(pipeline.bundle).network()
+    network = load_bundle(pipeline.bundle, trusted=pipeline.trusted).network()
     load_weights(network, pipeline.weights)
     return network.state_dict()
 

@@ -13,11 +13,15 @@ from torch import Tensor
 from medimg.bundle import MEMBER, MIRRORED
 
 MEAN = (
-    "$type('Ensemble', (torch.nn.ModuleList,), {'forward': lambda self, image: "
-    f"sum(member(image.flip(axes)).flip(axes).float() for member, axes in zip(self, @{MIRRORED})) / len(self)}})"
+    "$type('Ensemble', (torch.nn.ModuleList,), {'__module__': 'torch.nn', 'forward': lambda self, image: "
+    "sum((member(image.flip(axes)).flip(axes) if axes else member(image)).float() "
+    f"for member, axes in zip(self, @{MIRRORED})) / len(self)}})"
     f"(copy.deepcopy(@{MEMBER}) for _ in @{MIRRORED})"
 )
-"""A `network_def` that MONAI evaluates without medimg: a ModuleList whose forward is the members' mean, in float32."""
+"""A `network_def` that MONAI evaluates without medimg: a ModuleList whose forward is the members' mean, in float32.
+
+torch.export asks a class for its module, which `type` does not set in an evaluated expression; OpenVINO knows no flip
+along no axis."""
 
 IMPORTS = ("$import torch", "$import copy")
 """What MEAN uses."""

@@ -59,7 +59,7 @@ def test_a_pipeline_that_cannot_run_is_named_with_its_problem(monkeypatch, tmp_p
     monkeypatch.setattr(pipeline, "find_pipelines", lambda: [bare])
     result = CliRunner().invoke(cli, ["doctor"])
     assert result.exit_code == 0
-    assert "bare: cannot read the bundle file" in result.stdout
+    assert "is no MONAI bundle: it has no configs/inference.json" in result.stdout
 
 
 def test_a_package_that_is_not_installed_has_no_version():

@@ -16,6 +16,7 @@ from toy import chest_crop, detector
 from medimg.batch.exports import Export, read_export
 from medimg.batch.journal import DONE, DUPLICATE, FAILED, UNSUITABLE
 from medimg.batch.run import Batch, Options
+from medimg.bundles import trust
 from medimg.errors import OutputError, UsageError
 from medimg.volumes import write_nifti
 
@@ -106,6 +107,7 @@ def test_a_case_that_kills_its_process_is_lost_alone(batch, export, tmp_path):
     document = json.loads(configuration.read_text(encoding="utf-8"))
     document["preprocessing"]["transforms"].append({"_target_": "Lambdad", "keys": "image", "func": KILL_BRIGHT})
     configuration.write_text(json.dumps(document), encoding="utf-8")
+    trust.record(pipeline / "bundle", "a toy")
     (export / "poison").mkdir()
     voxels = np.full((30, 30, 30), -900, np.int16)
     voxels[10, 10, 10] = 6000

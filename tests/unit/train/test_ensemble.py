@@ -13,7 +13,8 @@ import toy
 import yaml
 
 from medimg.bundle import load_bundle, load_weights
-from medimg.errors import PipelineError, UsageError
+from medimg.bundles import trust
+from medimg.errors import PipelineError, UntrustedBundleError, UsageError
 from medimg.pipeline import WEIGHTS, load_pipeline
 from medimg.train.config import read_config
 from medimg.train.ensemble import pack_ensemble
@@ -61,6 +62,7 @@ def runs_of(name, folder, count):
         }
         (run / "bundle" / WEIGHTS).parent.mkdir(exist_ok=True)
         torch.save(state, run / "bundle" / WEIGHTS)
+        trust.record(run / "bundle", "a toy")
         made.append(run)
     return made
 
@@ -169,8 +171,10 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path):
     document = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps({**document, "network_def": {**document["network_def"], "bias": True}}))
     with pytest.raises(PipelineError, match=r"b has another network or preprocessing than .*a"):
-        pack_ensemble([first, second], tmp_path / "out")
+        pack_ensemble([first, second], tmp_path / "out", trusted=True)
     assert not (tmp_path / "out").exists()
+    with pytest.raises(UntrustedBundleError):
+        pack_ensemble([first, second], tmp_path / "out")
 
 
 def test_weights_that_do_not_fit_are_told_before_anything_is_written(tmp_path):

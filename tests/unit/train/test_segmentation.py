@@ -10,6 +10,7 @@ import torch
 import yaml
 from toy import BUNDLE
 
+from medimg.bundles import trust
 from medimg.errors import TrainingError, UsageError
 from medimg.train.segmentation import SegmentationTask
 from medimg.volumes import write_nifti
@@ -35,6 +36,7 @@ def pipeline(tmp_path_factory):
         "stages": [{"infer": infer}],
     }
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    trust.record(folder / "bundle", "a toy")
     return folder
 
 
