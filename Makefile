@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 SAMPLES := sample_data/generated
 OUT := demo_output
 PEERS := .venv-readers
+# test files at a time: auto is one a core, 0 runs them in one process (for a debugger)
+WORKERS ?= auto
 
 .PHONY: help setup viewer tools demo test browser-test pacs-test fuzz compare-readers lint types docs docs-check wheel-test check clean
 
@@ -34,7 +36,7 @@ demo: $(READY) ## sample scans in, findings out
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash .ci/demo $(SAMPLES) $(OUT)
 
 test: $(READY) ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 pacs-test: $(READY) ## a real Orthanc and dcmtk beside medimg, in a network of their own (installs them where it can)
 	@{ command -v Orthanc && command -v storescu; } >/dev/null \
