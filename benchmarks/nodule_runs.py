@@ -21,7 +21,7 @@ from runs import Run
 from medimg import files
 from medimg.bundle import Bundle, load_bundle
 from medimg.classical.classifier import ShapeClassifier, read_classifier
-from medimg.classical.find import Opinion, judged, opinion
+from medimg.classical.find import Opinion, candidates, judged, opinion
 from medimg.classical.shape import FEATURES
 from medimg.inference.detect_options import DetectOptions
 from medimg.inference.device import choose_device
@@ -70,8 +70,8 @@ class Pool:
                 findings, every, seconds = self._heard(run, bundle, entry)
                 if weight > 0 and findings:
                     logit = self._classifier(out | {entry.case}).logit(every.features)
-                    candidates = [f for f in findings if (f.probability or 0) >= CANDIDATE_PROBABILITY]
-                    findings = judged(candidates, replace(every, logit=logit), weight)
+                    found = [f for f in findings if (f.probability or 0) >= CANDIDATE_PROBABILITY]
+                    findings = judged(found, replace(every, logit=logit), weight)
                 yield scored(entry, findings, seconds, run.fold)
 
     def _heard(self, run: Run, bundle: Bundle, entry: Input) -> tuple[list[Finding], Opinion, float]:
@@ -90,8 +90,8 @@ class Pool:
         chest = Chest(open_case(select([(None, entry.path)], self.pipeline), Clock()).first)
         began = time.perf_counter()
         findings, _ = find(bundle, chest, self.options, self.device)
-        candidates = [found for found in findings if (found.probability or 0) >= CANDIDATE_PROBABILITY]
-        every = opinion(chest, self.shipped, candidates) if candidates else NOTHING
+        found = [finding for finding in findings if (finding.probability or 0) >= CANDIDATE_PROBABILITY]
+        every = opinion(candidates(chest), self.shipped, found) if found else NOTHING
         with files.atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez(
                 stream,

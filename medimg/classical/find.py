@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from medimg import geometry
-from medimg.classical.blobs import MAX_BLOBS, blobs
+from medimg.classical.blobs import MAX_BLOBS, Blobs, blobs
 from medimg.classical.classifier import ShapeClassifier
-from medimg.classical.region import searched
+from medimg.classical.region import Region, searched
 from medimg.classical.shape import FEATURES, describe
 from medimg.inference.roi import NO_LUNG, Chest
 from medimg.results import Finding
@@ -58,32 +58,49 @@ class Opinion:
         )
 
 
-def opinion(chest: Chest, classifier: ShapeClassifier, near: Sequence[Finding] | None = None) -> Opinion:
-    """Look at every blob in the lungs of a chest CT in HU (or an excerpt of one), or at those `near` findings only."""
+@dataclass(frozen=True)
+class Candidates:
+    """The blobs of what was searched, strongest first, and their centres (N, 3) LPS mm."""
+
+    region: Region
+    blobs: Blobs
+    center_lps_mm: Values
+
+
+def candidates(chest: Chest) -> Candidates:
+    """Every blob in the lungs of a chest CT in HU, or of an excerpt of one."""
     region = searched(chest)
     found = blobs(region.hu, region.lung)
     centres = geometry.ras_to_lps(geometry.to_world(region.affine_ras, found.voxels))
+    return Candidates(region, found, np.asarray(centres))
+
+
+def opinion(every: Candidates, classifier: ShapeClassifier, near: Sequence[Finding] | None = None) -> Opinion:
+    """Look at the strongest candidates, or at those `near` findings only."""
+    region, found, centres = every.region, every.blobs, every.center_lps_mm
     looked_at = np.arange(min(len(found), MAX_BLOBS)) if near is None else np.flatnonzero(_close_to(centres, near))
     found, centres = found.select(looked_at), centres[looked_at]
     features = describe(region, found)
     diameter = np.clip(np.exp(features[:, 0]), *DIAMETER_MM)
-    return Opinion(np.asarray(centres), diameter, classifier.logit(features), features, region.whole)
+    return Opinion(centres, diameter, classifier.logit(features), features, region.whole)
 
 
 def find(chest: Chest, classifier: ShapeClassifier, label: str) -> tuple[list[Finding], list[str]]:
     """At most MAX_FINDINGS, strongest first, and warnings."""
-    every = opinion(chest, classifier)
+    every = opinion(candidates(chest), classifier)
     kept = every.select(apart(every)[:MAX_FINDINGS])
     findings = [_finding(kept, index, label) for index in range(len(kept.logit))]
     return findings, [] if every.whole else [NO_LUNG]
 
 
-def confirmed(findings: Sequence[Finding], chest: Chest, classifier: ShapeClassifier, weight: float) -> list[Finding]:
+def confirmed(
+    findings: Sequence[Finding], every: Candidates, classifier: ShapeClassifier, weight: float
+) -> list[Finding]:
     """The findings with the probability of both: (1 - weight) of their own logit plus `weight` of their shape's.
 
     Strongest first.
     """
-    return judged(findings, opinion(chest, classifier, findings), weight) if findings else []
+    return judged(findings, opinion(every, classifier, findings), weight) if findings else []
 
 
 def judged(findings: Sequence[Finding], every: Opinion, weight: float) -> list[Finding]:

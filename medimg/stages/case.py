@@ -25,19 +25,22 @@ RECORDED_PACKAGES = ("monai", "torch", "numpy", "SimpleITK", "pydicom", "imageco
 
 @dataclass
 class Clock:
-    """Seconds spent in each named part, in the order they came."""
+    """Seconds spent in each named part, in the order they ended; a part within another is not counted in that."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    _within: float = 0.0
 
     @contextlib.contextmanager
     def time(self, part: str) -> Iterator[None]:
         """Add the time of the block to `part`."""
-        began = time.perf_counter()
+        began, outside, self._within = time.perf_counter(), self._within, 0.0
         try:
             yield
         finally:
-            self.seconds[part] = round(self.seconds.get(part, 0.0) + time.perf_counter() - began, 3)
+            spent = time.perf_counter() - began
+            self.seconds[part] = round(self.seconds.get(part, 0.0) + spent - self._within, 3)
+            self._within = outside + spent
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from medimg.classical.classifier import read_classifier
-from medimg.classical.find import confirmed
+from medimg.classical.find import candidates, confirmed
 from medimg.classical.find import find as find_by_shape
 from medimg.inference.detect_options import UNCHANGED, DetectOptions
 from medimg.inference.roi import Chest
@@ -37,8 +37,10 @@ def detect(case: Case, options: DetectOptions, by_network: Callable[[Chest, Dete
         findings, warnings = find_by_shape(chest, read_classifier(path), options.label)
     elif options.shape_weight > 0:
         classifier = read_classifier(path)
+        # before the network: this needs no torch, which may still be on its way (stages/ahead.py)
+        blobs = candidates(chest)
         findings, warnings = by_network(chest, replace(options, threshold=CANDIDATE_PROBABILITY))
-        findings = confirmed(findings, chest, classifier, options.shape_weight)
+        findings = confirmed(findings, blobs, classifier, options.shape_weight)
     else:
         lowest = uncalibrated(options.threshold, options.calibration)
         findings, warnings = by_network(chest, replace(options, threshold=lowest))

@@ -25,12 +25,7 @@ def infer(case: Case, options: dict[str, Any], engine: Engine | None = None, pro
 
     options: those of the pipeline's `infer` stage. Raises UnsuitableScanError for a scan it is not made for.
     """
-    imported()
     case.report.warnings += check_scan(case.pipeline, case.volumes)
-    if case.pipeline.has_network:
-        # seconds of importing are not the scan's
-        import medimg.inference.find
-        import medimg.inference.segment  # noqa: F401
     runner = _bundle if isinstance(case.pipeline, BundlePipeline) else RUNNERS[case.pipeline.task]
     with case.clock.time("infer"):
         used = runner(case, options, engine or Engine(), progress)
@@ -42,32 +37,42 @@ def _detect(case: Case, options: dict[str, Any], engine: Engine, progress: Progr
     if chosen.method == "shape":
         detect(case, chosen, _no_network)
         return NO_DEVICE
-    from medimg.inference.device import start_device
-
-    device = start_device(engine)
+    used: dict[str, Any] = {}
 
     def by_network(chest: Chest, asked: DetectOptions) -> tuple[list[Finding], list[str]]:
+        device = _started(case, engine)
         from medimg.bundle import load_bundle
         from medimg.inference.find import find
 
+        used.update(_described(device))
         bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
         return find(bundle, chest, asked, device, progress, engine)
 
     detect(case, chosen, by_network)
-    return _described(device)
+    return used
 
 
 def _no_network(_chest: Chest, _: DetectOptions) -> tuple[list[Finding], list[str]]:
     raise AssertionError("the classical detector has no network")
 
 
+def _started(case: Case, engine: Engine) -> Device:
+    """The device, once what runs on it is imported: those seconds are not the scan's."""
+    with case.clock.time("import"):
+        imported()
+        import medimg.inference.answer
+        import medimg.inference.find
+        import medimg.inference.segment  # noqa: F401
+        from medimg.inference.device import start_device
+    return start_device(engine)
+
+
 def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
+    device = _started(case, engine)
     from medimg.bundle import load_bundle
-    from medimg.inference.device import start_device
     from medimg.inference.prepare import with_blanks
     from medimg.inference.segment import SegmentOptions, segment
 
-    device = start_device(engine)
     bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
     volumes = with_blanks(case.volumes, case.pipeline.roles)
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
@@ -81,10 +86,8 @@ def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Prog
 
 
 def _bundle(case: Case, _options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
-    from medimg.inference.device import start_device
-
     assert isinstance(case.pipeline, BundlePipeline)
-    device = start_device(engine)
+    device = _started(case, engine)
     run_bundle(case, case.pipeline, device, engine, progress)
     return _described(device)
 

@@ -97,10 +97,12 @@ class _Mapping:
 
     def taken(self, labels: Labels, seen: NDArray[np.bool_]) -> Labels:
         """(rows, columns): the label of the voxel nearest to each pixel centre, 0 outside; marks these as `seen`."""
-        across = self.start + np.arange(self.columns)[:, None] * self.across
         plane = np.zeros((self.rows, self.columns), np.uint8)
         if not self._meets(labels):
             return plane
+        if self.exact and self.inside:
+            return self._copied(labels, seen)
+        across = self.start + np.arange(self.columns)[:, None] * self.across
         limits = np.array(self.shape)
         for row in range(self.rows):
             index = np.round(across + row * self.down).astype(np.int64)
@@ -109,12 +111,29 @@ class _Mapping:
             plane[row, within], seen[voxels] = labels[voxels], True
         return plane
 
+    def _copied(self, labels: Labels, seen: NDArray[np.bool_]) -> Labels:
+        """`taken` where every pixel is a voxel of one slice of the map: that slice, turned and flipped."""
+        first, last = np.round(self.corners[[0, 3]]).astype(int)
+        index = tuple(
+            _span(int(a), int(b)) if along else int(a) for a, b, along in zip(first, last, _along(self), strict=True)
+        )
+        seen[index] = True
+        rows_first = np.argmax(np.abs(self.down)) < np.argmax(np.abs(self.across))
+        return labels[index] if rows_first else labels[index].T
+
     def _meets(self, labels: Labels) -> bool:
         """Whether any label lies in the box of voxels that the slice passes through."""
         low = np.floor(self.corners.min(axis=0)).astype(int).clip(0)
         high = np.ceil(self.corners.max(axis=0)).astype(int) + 1
         box = tuple(slice(int(a), int(max(b, 0))) for a, b in zip(low, high, strict=True))
         return bool(labels[box].any())
+
+
+def _span(first: int, last: int) -> slice:
+    """From `first` to `last`, both included, in that direction."""
+    if first <= last:
+        return slice(first, last + 1)
+    return slice(first, last - 1 if last else None, -1)
 
 
 def _check_same(shape: tuple[int, ...], maps: list[_Mapping], original: Original) -> None:

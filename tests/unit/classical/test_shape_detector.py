@@ -14,7 +14,7 @@ from scipy import ndimage
 from medimg import geometry
 from medimg.classical.blobs import Blobs, _highest, blobs
 from medimg.classical.classifier import LIMIT, ShapeClassifier, read_classifier
-from medimg.classical.find import MIN_DISTANCE_MM, NO_BLOB_LOGIT, confirmed, find
+from medimg.classical.find import MIN_DISTANCE_MM, NO_BLOB_LOGIT, candidates, confirmed, find
 from medimg.classical.region import LUNG_HU, Region, searched
 from medimg.classical.shape import FEATURES, describe, directions
 from medimg.errors import PipelineError
@@ -147,12 +147,12 @@ def test_a_second_opinion_moves_a_probability_towards_the_shape():
 
     both = [finding(1, (5, 55, 8)), finding(2, (30, 30, 31))]
     liked = weighing(contrast_hu=4.0)
-    first, second = confirmed(both, Chest(volume), liked, 0.5)
+    first, second = confirmed(both, candidates(Chest(volume)), liked, 0.5)
     assert first.id == "nodule-2"
     assert first.probability > 0.9
     assert second.probability == pytest.approx(1 / (1 + np.exp(-0.5 * NO_BLOB_LOGIT)), abs=0.05)
-    assert [f.probability for f in confirmed(both, Chest(volume), liked, 0.0)] == pytest.approx([0.5, 0.5])
-    assert confirmed([], Chest(volume), liked, 0.5) == []
+    assert [f.probability for f in confirmed(both, candidates(Chest(volume)), liked, 0.0)] == pytest.approx([0.5, 0.5])
+    assert confirmed([], candidates(Chest(volume)), liked, 0.5) == []
 
 
 def test_a_classifier_survives_its_file(tmp_path):
