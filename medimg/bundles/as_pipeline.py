@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from medimg import files
+from medimg.bundles.closure import needed
 from medimg.bundles.folder import config_path, inside, read_config, read_metadata
 from medimg.bundles.home import library
 from medimg.bundles.metadata import drawn_recipe
@@ -18,14 +20,18 @@ from medimg.bundles.trust import audit, require_trust
 from medimg.errors import PipelineError, UsageError
 from medimg.pipeline import Pipeline, Stage, load_pipeline
 
-REPORT_FORMATS = ["json", "csv", "nifti", "html", "png"]
+REPORT_FORMATS = ["json", "csv", "nifti", "html", "png", "pdf", "seg", "sr"]
 
 
 @dataclass(frozen=True)
 class BundlePipeline(Pipeline):
-    """A pipeline whose infer stage runs a bundle by its recipe."""
+    """A pipeline whose infer stage runs a bundle by its recipe.
+
+    members: further bundles of an ensemble, which differ from this one in nothing but the network.
+    """
 
     recipe: Recipe = field(kw_only=True)
+    members: tuple[BundlePipeline, ...] = ()
 
     @property
     def weights(self) -> Path:
@@ -39,6 +45,8 @@ class BundlePipeline(Pipeline):
         for path in (config_path(self.bundle), self.weights):
             if path.is_file():
                 digest.update(f"{path.name}\0{files.sha256_of_file(path)}\0".encode())
+        for member in self.members:
+            digest.update(member.sha256.encode())
         return digest.hexdigest()
 
 
@@ -74,6 +82,30 @@ def bundle_pipeline(name_or_path: str, recipe_path: Path | None = None, *, trust
             f"no weights at {made.weights}; medimg bundle download {recipe.name} fetches a whole bundle"
         )
     return made
+
+
+def bundle_ensemble(names: Sequence[str], recipe_path: Path | None = None, *, trusted: bool = False) -> BundlePipeline:
+    """One bundle, or several whose answers are averaged.
+
+    Raises what `bundle_pipeline` raises, and UsageError for a bundle that is given twice or that differs from the first
+    in more than its network: other preprocessing, windows or postprocessing.
+    """
+    first, *others = [bundle_pipeline(name, recipe_path, trusted=trusted) for name in names]
+    if len({pipeline.sha256 for pipeline in (first, *others)}) <= len(others):
+        raise UsageError("a bundle is given twice; an ensemble averages different networks")
+    for name, other in zip(names[1:], others, strict=True):
+        if _around_network(other) != _around_network(first):
+            raise UsageError(
+                f"{name} prepares, divides or decides otherwise than {names[0]}; the bundles of an ensemble differ in "
+                "their network alone"
+            )
+    return replace(first, members=tuple(others))
+
+
+def _around_network(pipeline: BundlePipeline) -> dict[str, Any]:
+    """What would be executed but for the network."""
+    config = pipeline.recipe.applied(read_config(pipeline.bundle))
+    return needed({**config, "imports": [], "network_def": None, "member_def": None, "member_axes": None})
 
 
 def named_pipeline(name_or_path: str, *, trusted: bool = False) -> Pipeline:

@@ -33,7 +33,7 @@ Examples:
 @output_option
 def export(
     pipeline_name: str | None,
-    bundle_name: str | None,
+    bundle_names: tuple[str, ...],
     recipe_path: Path | None,
     trust: bool,
     formats: tuple[str, ...],
@@ -49,7 +49,9 @@ def export(
     from medimg.cli.options import chosen_pipeline
     from medimg.export.run import FORMATS, export_pipeline
 
-    pipeline = chosen_pipeline(pipeline_name, bundle_name, recipe_path, trust)
+    if len(bundle_names) > 1:
+        raise click.UsageError("one bundle at a time; an ensemble runs with medimg infer --bundle A --bundle B")
+    pipeline = chosen_pipeline(pipeline_name, bundle_names, recipe_path, trust)
     if pipeline is None:
         raise click.UsageError("name a pipeline (see medimg pipelines), or a bundle with --bundle")
     with progress_bars() as progress:

@@ -65,7 +65,7 @@ Examples:
 def command(
     volumes: tuple[tuple[str | None, Path], ...],
     pipeline_name: str | None,
-    bundle_name: str | None,
+    bundle_names: tuple[str, ...],
     recipe_path: Path | None,
     trust: bool,
     series_uids: tuple[str, ...],
@@ -95,7 +95,7 @@ def command(
     from medimg.stages.chain import run_chain
     from medimg.stages.wishes import DicomWishes, Wishes
 
-    pipeline = chosen_pipeline(pipeline_name, bundle_name, recipe_path, trust)
+    pipeline = chosen_pipeline(pipeline_name, bundle_names, recipe_path, trust)
     import_ahead(pipeline)
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -27,9 +27,11 @@ trust_option = click.option(
 )
 bundle_option = click.option(
     "--bundle",
-    "bundle_name",
+    "bundle_names",
+    multiple=True,
     metavar="DIR|NAME",
-    help="A MONAI bundle: its folder, or a name (see medimg bundle list).",
+    help="A MONAI bundle: its folder, or a name (see medimg bundle list). Several that differ in their network alone: "
+    "their mean.",
 )
 recipe_option = click.option(
     "--recipe",
@@ -208,19 +210,19 @@ def _dicom_kinds(_context: click.Context, _param: click.Parameter, value: str | 
 
 
 def chosen_pipeline(
-    pipeline_name: str | None, bundle_name: str | None, recipe_path: Path | None, trust: bool
+    pipeline_name: str | None, bundle_names: Sequence[str], recipe_path: Path | None, trust: bool
 ) -> Pipeline | None:
     """What --pipeline or --bundle names; None when neither is given."""
-    from medimg.bundles.as_pipeline import bundle_pipeline
+    from medimg.bundles.as_pipeline import bundle_ensemble
     from medimg.errors import UsageError
     from medimg.pipeline import load_pipeline
 
-    if pipeline_name and bundle_name:
+    if pipeline_name and bundle_names:
         raise UsageError("--pipeline and --bundle both say what to run; give one of them")
-    if recipe_path and not bundle_name:
+    if recipe_path and not bundle_names:
         raise UsageError("--recipe describes a bundle; name that with --bundle")
-    if bundle_name:
-        return bundle_pipeline(bundle_name, recipe_path, trusted=trust)
+    if bundle_names:
+        return bundle_ensemble(bundle_names, recipe_path, trusted=trust)
     if pipeline_name:
         return load_pipeline(pipeline_name, trusted=trust)
     if trust:

@@ -26,6 +26,7 @@ from medimg.inference.decide import NEVER_SEEN, Argmax, Keep, Paint
 from medimg.inference.decide import Decision as Rule
 from medimg.inference.device import Device
 from medimg.inference.engine import predict
+from medimg.inference.fuse import fused
 from medimg.inference.model import ARGMAX, PAINT, Boxes, Decision, DetectionModel, SegmentationModel
 from medimg.inference.narrow import body_region, brain_box, lung_box
 from medimg.inference.network import Network
@@ -39,6 +40,9 @@ from medimg.study import Volume
 MAX_LABEL = 255
 """A uint8 label map holds no more."""
 
+ACTIVATIONS = {ARGMAX: "softmax", PAINT: "sigmoid"}
+"""Rule of a decision -> what makes probabilities of the logits."""
+
 FAST_PATCH = (192, 192, 80)
 """Windows of a detector under --fast: what the model zoo's detector was trained on, whose statistics its norms know."""
 
@@ -49,13 +53,15 @@ def segment_labels(
     device: Device,
     progress: Progress = silent,
     engine: Engine | None = None,
+    members: Sequence[SegmentationModel] = (),
 ) -> NDArray[np.uint8]:
     """Label map (I, J, K) of the volumes (channel order, one grid) on the grid of the first.
 
-    Raises PipelineError when the network does not give what its recipe says.
+    members: further models of an ensemble, which differ from `model` in nothing but the network; the mean of their
+    probabilities is decided on. Raises PipelineError when a network does not give what its recipe says.
     """
     with _others_warnings_ignored():
-        labels, turned = _decided_labels(model, volumes, device, progress, engine or Engine())
+        labels, turned = _decided_labels([model, *members], volumes, device, progress, engine or Engine())
     if labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= MAX_LABEL:
         raise PipelineError(f"{model.name}: labels from {labels.min():g} to {labels.max():g} fit no 8-bit label map")
     if not torch.equal(labels, labels.round()):
@@ -66,9 +72,10 @@ def segment_labels(
 
 
 def _decided_labels(
-    model: SegmentationModel, volumes: Sequence[Volume], device: Device, progress: Progress, engine: Engine
+    models: Sequence[SegmentationModel], volumes: Sequence[Volume], device: Device, progress: Progress, engine: Engine
 ) -> tuple[torch.Tensor, Volume]:
     """Labels on the grid of the first volume as it was turned for the network, and that volume."""
+    model = models[0]
     image, turned = _input(model, volumes, device)
     values, affine = _plain(image)
     region = body_region(volumes[0], values.shape[1:], affine)
@@ -77,7 +84,7 @@ def _decided_labels(
     part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     rule = _rule(model.decision)
     answer = predict(
-        [Network(lambda: model.network, model.digest, model.name)],
+        [_network(member) for member in models],
         values[whole(part)],
         model.windows,
         rule,
@@ -85,6 +92,7 @@ def _decided_labels(
         progress,
         engine=engine,
         region=None if region is None else region[part],
+        activation=_activation(models),
     )
     answer = _put_back(answer, values.shape[1:], part, rule)
     return _labels(model, image, torch.from_numpy(answer), decided=not isinstance(rule, Keep)), turned
@@ -96,8 +104,12 @@ def find_boxes(
     device: Device,
     progress: Progress = silent,
     engine: Engine | None = None,
+    members: Sequence[DetectionModel] = (),
 ) -> Boxes:
-    """The model's detections in the volume, most probable first. Under --fast only inside the box of the lungs."""
+    """The model's detections in the volume, most probable first. Under --fast only inside the box of the lungs.
+
+    members: further models of an ensemble, which differ from `model` in nothing but the network; their boxes are fused.
+    """
     engine = engine or Engine()
     with _others_warnings_ignored():
         image, _ = _input(model, [volume], device)
@@ -105,12 +117,30 @@ def find_boxes(
         box = lung_box(volume, values.shape[1:], affine) if engine.fast else None
         start, stop = box or ((0, 0, 0), values.shape[1:])
         part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-        network = Network(lambda: model.network, model.digest, model.name)
         windows = _detector_windows(model, values[0].size, engine)
         decision = _decoding(model)
-        found: Detected = predict([network], values[whole(part)], windows, decision, device, progress, engine=engine)
+        answers: list[Detected] = [
+            predict([_network(each)], values[whole(part)], windows, decision, device, progress, engine=engine)
+            for each in (model, *members)
+        ]
+    found = fused(answers, decision.overlap, decision.score, decision.most) if members else answers[0]
     voxels = found.boxes + np.array([*start, *start], np.float32)
     return Boxes(voxels=voxels, scores=found.scores, labels=found.labels, affine_ras=affine)
+
+
+def _network(model: SegmentationModel | DetectionModel) -> Network:
+    return Network(lambda: model.network, model.digest, model.name)
+
+
+def _activation(models: Sequence[SegmentationModel]) -> str:
+    """How the outputs become the probabilities that an ensemble averages."""
+    rule = models[0].decision.rule
+    if len(models) > 1 and rule not in ACTIVATIONS:
+        raise PipelineError(
+            f"{models[0].name}: its postprocessing does not say which probabilities to average; write a recipe with "
+            "a decision by argmax or by threshold"
+        )
+    return ACTIVATIONS.get(rule, "sigmoid")
 
 
 def _detector_windows(model: DetectionModel, voxels: int, engine: Engine) -> Windows:

@@ -109,7 +109,7 @@ class BoxCollector:
 
     def result(self) -> Detected:
         """After clipping to the image, suppression over all levels, and the cut at `most`."""
-        found = _joined([self._found[level] for level in sorted(self._found)])
+        found = joined([self._found[level] for level in sorted(self._found)])
         found = clipped(found, self.grids[0].image)
         return found.at(suppressed(found, self.wanted.overlap)[: self.wanted.most])
 
@@ -145,7 +145,7 @@ class BoxCollector:
         return Detected(np.concatenate([centre - half, centre + half], axis=1), found.score, found.label)
 
     def _keep(self, level: int, found: Detected) -> None:
-        both = _joined([self._found[level], found]) if level in self._found else found
+        both = joined([self._found[level], found]) if level in self._found else found
         best = np.argsort(-both.scores, kind="stable")[: self.wanted.per_level]
         self._found[level] = both.at(best)
 
@@ -173,7 +173,8 @@ def suppressed(found: Detected, overlap: float) -> NDArray[np.int64]:
     return np.asarray(order[np.array(kept, np.int64)])
 
 
-def _joined(parts: Sequence[Detected]) -> Detected:
+def joined(parts: Sequence[Detected]) -> Detected:
+    """All of them, one after the other."""
     if not parts:
         return Detected(np.empty((0, 6), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
     return Detected(

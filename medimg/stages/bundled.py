@@ -23,36 +23,48 @@ def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Eng
     """Run the bundle on the case's volumes and put what it says into the report, with what nobody checked."""
     from medimg.bundle import load_bundle
     from medimg.inference.describe import described
-    from medimg.inference.model import SegmentationModel
+    from medimg.inference.model import DetectionModel, SegmentationModel
 
     recipe = pipeline.recipe
     if recipe.spacing_mm is not None:
         check_spacing(pipeline.name, recipe.spacing_mm, list(case.volumes.values()))
-    model = described(load_bundle(pipeline.bundle, trusted=pipeline.trusted, recipe=recipe), recipe)
-    if isinstance(model, SegmentationModel):
-        case.report.segmentation = _segmentation(case, model, device, engine, progress)
+    models = [
+        described(load_bundle(each.bundle, trusted=each.trusted, recipe=each.recipe), each.recipe)
+        for each in (pipeline, *pipeline.members)
+    ]
+    case.report.provenance["bundles"] = [
+        {"path": each.bundle.name, "sha256": each.sha256} for each in (pipeline, *pipeline.members)
+    ]
+    if segmenters := [model for model in models if isinstance(model, SegmentationModel)]:
+        case.report.segmentation = _segmentation(case, segmenters, device, engine, progress)
     else:
-        case.report.findings = _findings(case, model, device, engine, progress)
+        detectors = [model for model in models if isinstance(model, DetectionModel)]
+        case.report.findings = _findings(case, detectors, device, engine, progress)
     case.report.warnings += [f"taken for granted: {condition}" for condition in recipe.preconditions]
     if recipe.version and pipeline.version != recipe.version:
         case.report.warnings.append(f"the recipe was written for version {recipe.version}, this is {pipeline.version}")
 
 
 def _segmentation(
-    case: Case, model: SegmentationModel, device: Device, engine: Engine, progress: Progress
+    case: Case, models: list[SegmentationModel], device: Device, engine: Engine, progress: Progress
 ) -> Segmentation:
     from medimg.inference.answer import segment_labels
 
-    labels = segment_labels(model, [case.volumes[role] for role in case.pipeline.roles], device, progress, engine)
+    model, *members = models
+    volumes = [case.volumes[role] for role in case.pipeline.roles]
+    labels = segment_labels(model, volumes, device, progress, engine, members)
     found = {int(value) for value in np.unique(labels)} - {0}
     names = {**{value: f"label {value}" for value in found}, **model.decision.labels}
     return Segmentation(labels, case.first.affine_ras, dict(sorted(names.items())))
 
 
-def _findings(case: Case, model: DetectionModel, device: Device, engine: Engine, progress: Progress) -> list[Finding]:
+def _findings(
+    case: Case, models: list[DetectionModel], device: Device, engine: Engine, progress: Progress
+) -> list[Finding]:
     from medimg.inference.answer import find_boxes
 
-    boxes = find_boxes(model, case.first, device, progress, engine)
+    model, *members = models
+    boxes = find_boxes(model, case.first, device, progress, engine, members)
     return [_finding(boxes, index, model.classes[int(label)]) for index, label in enumerate(boxes.labels)]
 
 

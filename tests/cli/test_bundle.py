@@ -10,6 +10,7 @@ import pytest
 import torch
 import zoo
 from click.testing import CliRunner
+from monai.data import MetaTensor
 
 from medimg import volumes
 from medimg.bundle import load_bundle
@@ -215,3 +216,42 @@ def test_the_bundle_commands_without_network_end_in_one_line(tmp_path):
     assert "cannot download somewhere" in result.stderr.splitlines()[-1]
     assert medimg("bundle", "info", "no_such").exit_code == 2
     assert medimg("bundle", "download", "../x").exit_code == 2
+
+
+def test_bundles_that_differ_in_their_weights_are_averaged(tmp_path):
+    config = zoo.organs_config((16, 16, 16), 4, 8)
+    made = [
+        zoo.write(tmp_path / name, config, zoo.organs_metadata(4), zoo.seg_res_net(config, seed))
+        for seed, name in enumerate(("a", "b"))
+    ]
+    volumes.write_nifti(tmp_path / "ct.nii.gz", chest((16, 16, 16)), np.diag([-1.5, -1.5, 1.5, 1.0]))
+    options = ("--trust", "--precision", "fp32", "--volume", tmp_path / "ct.nii.gz", "-o", tmp_path / "out")
+    result = medimg("infer", "--bundle", made[0], "--bundle", made[1], *options)
+    assert result.exit_code == 0, result.stderr
+    models = []
+    for path in made:
+        pipeline = bundle_pipeline(str(path), trusted=True)
+        models.append(described(load_bundle(path, trusted=True, recipe=pipeline.recipe), pipeline.recipe))
+    affine = np.diag([-1.5, -1.5, 1.5, 1.0])
+    scan = MetaTensor(torch.from_numpy(chest((16, 16, 16)))[None].float(), affine=torch.from_numpy(affine))
+    image = models[0].preprocess({"image": scan})["image"]
+    with torch.no_grad():
+        mean = sum(model.network(image[None]).as_tensor().softmax(1) for model in models) / 2
+    found = np.asanyarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
+    expected = nib.Nifti1Image(mean.argmax(1)[0].numpy().astype(np.uint8), image.affine.numpy())
+    turn = nib.orientations.ornt_transform(*map(nib.orientations.io_orientation, (expected.affine, affine)))
+    np.testing.assert_array_equal(found, np.asanyarray(expected.as_reoriented(turn).dataobj))
+    assert [entry["path"] for entry in report_of(tmp_path / "out")["provenance"]["bundles"]] == ["a", "b"]
+
+
+def test_bundles_that_prepare_otherwise_or_are_the_same_are_no_ensemble(tmp_path, brats):
+    config = zoo.brats_config((16, 16, 16))
+    other = zoo.write(
+        tmp_path / "other",
+        config,
+        json.loads((brats / "configs" / "metadata.json").read_text()),
+        zoo.seg_res_net(config, 3),
+    )
+    volume = ("--trust", "--volume", contrasts(tmp_path / "case"), "-o", tmp_path / "o")
+    assert "differ in their network alone" in medimg("infer", "--bundle", brats, "--bundle", other, *volume).stderr
+    assert "given twice" in medimg("infer", "--bundle", brats, "--bundle", brats, *volume).stderr
