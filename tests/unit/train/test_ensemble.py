@@ -169,7 +169,9 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path):
     first, second = (toy.detector(tmp_path / name) for name in ("a", "b"))
     config = second / "bundle" / "configs" / "inference.json"
     document = json.loads(config.read_text(encoding="utf-8"))
-    config.write_text(json.dumps({**document, "network_def": {**document["network_def"], "bias": True}}))
+    # a configuration that no other test trusts
+    other = {**document["network_def"], "bias": True, "padding_mode": "replicate"}
+    config.write_text(json.dumps({**document, "network_def": other}))
     with pytest.raises(PipelineError, match=r"b has another network or preprocessing than .*a"):
         pack_ensemble([first, second], tmp_path / "out", trusted=True)
     assert not (tmp_path / "out").exists()
