@@ -37,11 +37,27 @@ CHORD_PIXELS = 1.5
 def box_lps_mm(voxels: Voxels, affine_ras: ArrayLike) -> Box:
     """The smallest axis-aligned LPS box that holds the voxels whole, not only their centres."""
     affine = np.asarray(affine_ras, dtype=np.float64)
-    points = geometry.ras_to_lps(geometry.to_world(affine, voxels))
+    points = geometry.ras_to_lps(geometry.to_world(affine, line_ends(voxels, 2)))
     half = np.abs(affine[:3, :3]).sum(axis=1) / 2
     x0, y0, z0 = (float(v) for v in points.min(axis=0) - half)
     x1, y1, z1 = (float(v) for v in points.max(axis=0) + half)
     return (x0, y0, z0, x1, y1, z1)
+
+
+def line_ends(voxels: Voxels, axis: int) -> Voxels:
+    """First and last voxel of each line along `axis`: enough for every extreme, and far fewer points. (M, 3)."""
+    low = voxels.min(axis=0)
+    mask = np.zeros(np.ptp(voxels, axis=0) + 1, dtype=bool)
+    mask[tuple((voxels - low).T)] = True
+    lines = np.moveaxis(mask, axis, 0)
+    a, b = np.nonzero(lines.any(axis=0))
+    first = lines.argmax(axis=0)[a, b]
+    last = len(lines) - 1 - lines[::-1].argmax(axis=0)[a, b]
+    both = np.stack([np.stack([along, a, b]) for along in (first, last)], axis=-1).reshape(3, -1)
+    others = [other for other in range(3) if other != axis]
+    found = np.empty((both.shape[1], 3), dtype=np.int64)
+    found[:, [axis, *others]] = both.T
+    return np.asarray(found + low)
 
 
 def centroid_lps_mm(voxels: Voxels, affine_ras: ArrayLike) -> Point:
@@ -102,13 +118,14 @@ def axial_axes(voxels: Voxels, affine_ras: ArrayLike) -> Axes:
     # (2, angles): mm along each direction for one step along the first and second axis
     steps = plane @ np.stack([np.cos(angles), np.sin(angles)])
     margin = OUTER_PIXELS * np.linalg.norm(steps, axis=0)
-    order = np.argsort(voxels[:, through], kind="stable")
-    slices = np.split(voxels[order], np.flatnonzero(np.diff(voxels[order, through])) + 1)
-    best, chosen, at = 0.0, slices[0], 0
-    for in_slice in slices:
-        width = np.ptp(_row_ends(in_slice[:, [first, second]]) @ steps, axis=0) + margin
+    ends = line_ends(voxels, second)
+    ends = ends[np.argsort(ends[:, through], kind="stable")]
+    best, number, at = 0.0, int(ends[0, through]), 0
+    for in_slice in np.split(ends, np.flatnonzero(np.diff(ends[:, through])) + 1):
+        width = np.ptp(in_slice[:, [first, second]] @ steps, axis=0) + margin
         if width.max() > best:
-            best, chosen, at = float(width.max()), in_slice, int(width.argmax())
+            best, number, at = float(width.max()), int(in_slice[0, through]), int(width.argmax())
+    chosen = voxels[voxels[:, through] == number]
     across = (at + len(angles) // 2) % len(angles)
     along, beside = (chosen[:, [first, second]] @ steps[:, [at, across]]).T
     low, high = longest_chord(along, beside, CHORD_PIXELS * float(np.linalg.norm(steps[:, at])))
@@ -143,7 +160,7 @@ def longest_chord(along: NDArray[np.float64], beside: NDArray[np.float64], strip
 def max_diameter_mm(voxels: Voxels, affine_ras: ArrayLike) -> float:
     """Largest distance in space between two voxels, OUTER_PIXELS added as in the plane."""
     affine = np.asarray(affine_ras, dtype=np.float64)
-    first, second = furthest_apart(geometry.to_world(affine, voxels))
+    first, second = furthest_apart(geometry.to_world(affine, line_ends(voxels, 2)))
     length = float(np.linalg.norm(second - first))
     direction = (second - first) / length if length > 0 else np.array([0.0, 0.0, 1.0])
     return length + OUTER_PIXELS * float(np.linalg.norm(affine[:3, :3].T @ direction))
@@ -177,11 +194,3 @@ def superior_axis(affine_ras: ArrayLike) -> int:
     """The voxel axis (0, 1, 2) that runs most nearly along superior-inferior."""
     codes = geometry.axis_codes(affine_ras)
     return next(axis for axis in range(3) if codes[axis] in "SI")
-
-
-def _row_ends(pixels: Voxels) -> Voxels:
-    """First and last pixel of each row: enough for every extreme of a pixel set, and far fewer points. (N, 2)."""
-    order = np.lexsort((pixels[:, 1], pixels[:, 0]))
-    sorted_pixels = pixels[order]
-    is_first = np.append(True, np.diff(sorted_pixels[:, 0]) != 0)
-    return np.asarray(sorted_pixels[is_first | np.append(is_first[1:], True)])

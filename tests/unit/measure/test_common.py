@@ -88,3 +88,29 @@ def test_axial_means_across_the_superior_axis_of_the_patient():
     column = np.array([[5, j, 5] for j in range(11)])
     long_mm, short_mm = both(column, sagittal)
     assert (long_mm, short_mm) == pytest.approx((1.5, 0.5), abs=1e-6)
+
+
+@pytest.mark.parametrize("through", [0, 1, 2])
+def test_the_axes_of_a_shape_without_symmetry_do_not_depend_on_which_voxel_axis_is_superior(through):
+    rng = np.random.default_rng(5)
+    voxels = np.argwhere(rng.uniform(size=(14, 11, 9)) < 0.2 * np.linspace(0, 1, 9))
+    affine, places = np.zeros((4, 4)), [0, 1]
+    places.insert(through, 2)
+    for axis, world in enumerate(places):
+        affine[world, axis] = (1.0, 1.5, 2.0)[world]
+    affine[3, 3] = 1
+    moved = voxels[:, places]
+    expected = common.axial_axes(voxels, np.diag([1.0, 1.5, 2.0, 1.0]))
+    found = common.axial_axes(moved, affine)
+    assert (found.long_mm, found.short_mm) == pytest.approx((expected.long_mm, expected.short_mm))
+    np.testing.assert_allclose(np.sort(found.long_ends, axis=0), np.sort(expected.long_ends, axis=0))
+    assert common.max_diameter_mm(moved, affine) == pytest.approx(
+        common.max_diameter_mm(voxels, np.diag([1.0, 1.5, 2.0, 1.0]))
+    )
+
+
+def test_line_ends_are_the_first_and_the_last_voxel_of_each_line():
+    voxels = np.array([[0, 0, 3], [0, 0, 1], [0, 0, 2], [5, 1, 7]])
+    ends = {tuple(end) for end in common.line_ends(voxels, 2)}
+    assert ends == {(0, 0, 1), (0, 0, 3), (5, 1, 7)}
+    assert {tuple(end) for end in common.line_ends(voxels, 0)} == {tuple(voxel) for voxel in voxels}
