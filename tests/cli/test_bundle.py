@@ -6,6 +6,7 @@ import json
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import torch
 import zoo
@@ -102,6 +103,17 @@ def test_a_dicom_chest_gives_nodules_and_their_boxes(tmp_path):
     assert len(first["measurements"]["detected_box_lps_mm"]) == 6
     low, high = np.split(np.array(first["measurements"]["detected_box_lps_mm"]), 2)
     assert np.allclose((low + high) / 2, first["center_lps_mm"], atol=2e-3)
+    assert (tmp_path / "out" / "report.dcm").is_file()
+
+
+def test_organs_of_a_dicom_scan_go_back_as_dicom(tmp_path, organs):
+    write_ct_series(chest((20, 20, 12)), CT, tmp_path / "dicom")
+    result = medimg("infer", "--bundle", organs, "--trust", "--volume", tmp_path / "dicom", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    segments = pydicom.dcmread(tmp_path / "out" / "segmentation.dcm").SegmentSequence
+    names = report_of(tmp_path / "out")["segmentation"]["labels"].values()
+    assert {segment.SegmentLabel for segment in segments} <= set(names)
+    assert (tmp_path / "out" / "report.dcm").is_file()
 
 
 @pytest.mark.parametrize(
