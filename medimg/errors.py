@@ -82,6 +82,10 @@ class Reason(str, Enum):
     CRASHED = "crashed"
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
+    MEMORY_LIMIT = "memory_limit"
+    NO_DICOM_RESULTS = "no_dicom_results"
+    PIPELINE_CHANGED = "pipeline_changed"
+    NODE_LOST = "node_lost"
     # two scans of one patient
     DIFFERENT_PATIENTS = "different_patients"
     NOT_REGISTERED = "not_registered"

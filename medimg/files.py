@@ -37,7 +37,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o600)  # whoever wrote it may have left it read-only, and a flush needs a writable handle
         _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
         temporary.replace(target)
     except OSError as error:
         raise _cannot_write(target, error) from error
@@ -158,7 +158,8 @@ def _sync(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files and folders do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

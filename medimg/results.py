@@ -142,4 +142,5 @@ class Report:
             "provenance": self.provenance,
             "warnings": self.warnings,
             "advice": self.advice,
+            **({"failed": self.failed} if self.failed else {}),
         }

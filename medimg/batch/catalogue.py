@@ -15,7 +15,8 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from medimg.batch.journal import Journal, Scan
+from medimg.batch.journal import Journal
+from medimg.batch.rows import Scan
 from medimg.dicom.discover import SeriesHeaders, Skipped, discover_files, folders_of
 from medimg.dicom.parse import quiet
 from medimg.errors import InputError, Reason

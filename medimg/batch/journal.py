@@ -1,7 +1,7 @@
 """The journal of a batch: one SQLite file that knows every scan found and what became of every case.
 
 It is written by the batch's own process alone, each change in a transaction (WAL), so that a run that is killed at
-any moment leaves a journal that tells what was done. Paths are kept as JSON text: a file name need not be UTF-8.
+any moment leaves a journal that tells what was done.
 """
 
 from __future__ import annotations
@@ -10,33 +10,38 @@ import contextlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
+from medimg.batch.rows import (
+    CASE_COLUMNS,
+    DONE,
+    FAILED,
+    PENDING,
+    RESULT_COLUMNS,
+    RUNNING,
+    SCAN_COLUMNS,
+    STATES,
+    CaseRow,
+    Result,
+    Scan,
+    case_of,
+    inputs_value,
+    joined,
+    scan_of,
+    scan_values,
+)
 from medimg.errors import OutputError, UsageError
 
-JOURNAL_SCHEMA = "medimg.journal/1"
-
-PENDING, RUNNING, DONE, FAILED, UNSUITABLE, DUPLICATE = (
-    "pending",
-    "running",
-    "done",
-    "failed",
-    "unsuitable",
-    "duplicate",
-)
-STATES = (PENDING, RUNNING, DONE, FAILED, UNSUITABLE, DUPLICATE)
-"""unsuitable: sound, but not for the pipeline. duplicate: of the same content as a case that is done."""
+JOURNAL_SCHEMA = "medimg.journal/2"
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS folders (folder TEXT PRIMARY KEY, signature TEXT NOT NULL, run INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS scans (
     folder TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, study_uid TEXT NOT NULL, series_uid TEXT NOT NULL,
-    modality TEXT NOT NULL, description TEXT NOT NULL, role TEXT, facts TEXT NOT NULL, files TEXT NOT NULL,
+    modality TEXT NOT NULL, description TEXT NOT NULL, role TEXT, facts TEXT NOT NULL, files BLOB NOT NULL,
     signature TEXT NOT NULL, PRIMARY KEY (folder, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS scans_by_group ON scans (study_uid, folder);
 CREATE INDEX IF NOT EXISTS scans_by_key ON scans (key);
@@ -45,7 +50,7 @@ CREATE INDEX IF NOT EXISTS skipped_by_folder ON skipped (folder);
 CREATE TABLE IF NOT EXISTS unwanted (key TEXT NOT NULL, modality TEXT, description TEXT, place TEXT, why TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cases (
     id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, pipeline_sha256 TEXT NOT NULL, study_uid TEXT NOT NULL,
-    description TEXT NOT NULL, inputs TEXT NOT NULL, signature TEXT NOT NULL, state TEXT NOT NULL,
+    description TEXT NOT NULL, inputs BLOB NOT NULL, signature TEXT NOT NULL, state TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, reason TEXT, message TEXT, seconds REAL, peak_memory_mib REAL,
     input_sha256 TEXT, findings INTEGER, duplicate_of TEXT, started TEXT, finished TEXT, listed INTEGER NOT NULL)
     WITHOUT ROWID;
@@ -57,62 +62,10 @@ CREATE TABLE IF NOT EXISTS deliveries (
 """
 
 
-@dataclass(frozen=True)
-class Scan:
-    """A DICOM series or a volume file as discovery saw it. files: of a series, those of one folder.
+IS_TO_DO = "(state = ? OR (state = ? AND attempts < ?))"
 
-    key: what it is, wherever it lies: "study/series" UIDs of a series, the path of a file. facts: what a rule of
-    choice looks at. signature: names, sizes and times of its files.
-    """
-
-    folder: str
-    key: str
-    kind: str
-    modality: str
-    description: str
-    files: tuple[Path, ...]
-    signature: str
-    study_uid: str = ""
-    series_uid: str = ""
-    role: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Input:
-    """One scan of a case: the role it plays, and its files."""
-
-    role: str
-    kind: str
-    series_uid: str
-    files: tuple[Path, ...]
-
-
-@dataclass
-class CaseRow:
-    """One case as the journal has it; `id` is the name of its folder in OUT."""
-
-    id: str
-    pipeline: str
-    pipeline_sha256: str
-    study_uid: str
-    description: str
-    inputs: tuple[Input, ...]
-    signature: str
-    state: str = PENDING
-    attempts: int = 0
-    reason: str | None = None
-    message: str | None = None
-    seconds: float | None = None
-    peak_memory_mib: float | None = None
-    input_sha256: str | None = None
-    findings: int | None = None
-    duplicate_of: str | None = None
-    started: str | None = None
-    finished: str | None = None
-
-
-COLUMNS = tuple(CaseRow.__dataclass_fields__)
+Unwanted = tuple[str, str, str, str, str]
+Listing = Callable[[Iterable[CaseRow], Iterable[Unwanted]], None]
 
 
 class Journal:
@@ -168,16 +121,9 @@ class Journal:
         """What a folder holds, in place of what it held before. Call it within a transaction."""
         self._forget(folder)
         self._db.execute("INSERT INTO folders VALUES (?, ?, ?)", (folder, signature, run))
-        self._db.executemany(
-            "INSERT OR REPLACE INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    *(folder, scan.key, scan.kind, scan.study_uid, scan.series_uid, scan.modality, scan.description),
-                    *(scan.role, json.dumps(scan.facts), json.dumps([str(p) for p in scan.files]), scan.signature),
-                )
-                for scan in scans
-            ],
-        )
+        marks = ", ".join("?" * len(SCAN_COLUMNS))
+        insert = f"INSERT OR REPLACE INTO scans ({', '.join(SCAN_COLUMNS)}) VALUES ({marks})"
+        self._db.executemany(insert, map(scan_values, scans))
         rows = [(folder, json.dumps(str(path)), reason, message) for path, reason, message in skipped]
         self._db.executemany("INSERT INTO skipped VALUES (?, ?, ?, ?)", rows)
 
@@ -194,19 +140,19 @@ class Journal:
     def groups(self) -> Iterator[list[Scan]]:
         """The scans of each study, and of each folder of files that name no study; parts of a series made one."""
         rows = self._db.execute(
-            "SELECT folder, key, kind, study_uid, series_uid, modality, description, role, facts, files, signature "
-            "FROM scans ORDER BY study_uid, CASE study_uid WHEN '' THEN folder ELSE key END, folder, key"
+            f"SELECT {', '.join(SCAN_COLUMNS)} FROM scans "
+            "ORDER BY study_uid, CASE study_uid WHEN '' THEN folder ELSE key END, folder, key"
         )
         group: dict[str, Scan] = {}
         of: tuple[str, str] | None = None
         for row in rows:
-            scan = _scan(row)
+            scan = scan_of(row)
             place = (scan.study_uid, "" if scan.study_uid else scan.folder)
             if place != of and group:
                 yield list(group.values())
                 group = {}
             of = place
-            group[scan.key] = _joined(group[scan.key], scan) if scan.key in group else scan
+            group[scan.key] = joined(group[scan.key], scan) if scan.key in group else scan
         if group:
             yield list(group.values())
 
@@ -215,28 +161,39 @@ class Journal:
         for path, reason, message in self._db.execute("SELECT path, reason, message FROM skipped ORDER BY path"):
             yield Path(json.loads(path)), reason, message or ""
 
+    def count_skipped(self) -> int:
+        """How many files are in no scan."""
+        return int(self._db.execute("SELECT COUNT(*) FROM skipped").fetchone()[0])
+
     # what is to be done, and was
 
-    def list_cases(self, cases: Iterable[CaseRow], run: int) -> None:
-        """The cases there are now. One whose scan or pipeline changed, or that was broken off, becomes pending."""
-        with self.transaction():
-            for case in cases:
-                known = self.case(case.id)
-                again = known is None or known.signature != case.signature
-                again = again or (known is not None and known.pipeline_sha256 != case.pipeline_sha256)
-                if known is None or again:
-                    self._insert(case, run)
-                else:
-                    state = PENDING if known.state == RUNNING else known.state
-                    query = "UPDATE cases SET listed = ?, state = ?, inputs = ? WHERE id = ?"
-                    self._db.execute(query, (run, state, _inputs_text(case.inputs), case.id))
-            self._db.execute("DELETE FROM cases WHERE listed < ? AND state IN (?, ?)", (run, PENDING, RUNNING))
+    @contextlib.contextmanager
+    def listing(self, run: int) -> Iterator[Listing]:
+        """What is called in the block with (cases, unwanted scans) as they are found; all of it counts, or nothing.
 
-    def put_unwanted(self, rows: Iterable[tuple[str, str, str, str, str]]) -> None:
-        """Scans that no pipeline takes: key, modality, description, place, why; in place of the list before."""
+        A case whose scan or pipeline changed, or that was broken off, becomes pending; one that is no longer there and
+        was never finished goes. An unwanted scan: key, modality, description, place, why.
+        """
+
+        def found(cases: Iterable[CaseRow], unwanted: Iterable[Unwanted]) -> None:
+            for case in cases:
+                self._list(case, run)
+            self._db.executemany("INSERT INTO unwanted VALUES (?, ?, ?, ?, ?)", unwanted)
+
         with self.transaction():
             self._db.execute("DELETE FROM unwanted")
-            self._db.executemany("INSERT INTO unwanted VALUES (?, ?, ?, ?, ?)", rows)
+            yield found
+            self._db.execute("DELETE FROM cases WHERE listed < ? AND state IN (?, ?)", (run, PENDING, RUNNING))
+
+    def _list(self, case: CaseRow, run: int) -> None:
+        query = "SELECT signature, pipeline_sha256, state FROM cases WHERE id = ?"
+        known = self._db.execute(query, (case.id,)).fetchone()
+        if known is None or known[:2] != (case.signature, case.pipeline_sha256):
+            self._insert(case, run)
+            return
+        state = PENDING if known[2] == RUNNING else known[2]
+        values = (run, state, inputs_value(case.inputs), case.id)
+        self._db.execute("UPDATE cases SET listed = ?, state = ?, inputs = ? WHERE id = ?", values)
 
     def unwanted(self) -> Iterator[dict[str, str]]:
         """Scans that no pipeline takes, and why."""
@@ -256,8 +213,13 @@ class Journal:
 
     def to_do(self, attempts: int) -> list[str]:
         """Ids of the cases that are pending, or failed fewer times than `attempts`; never-tried ones first."""
-        query = "SELECT id FROM cases WHERE state = ? OR (state = ? AND attempts < ?) ORDER BY attempts, id"
+        query = f"SELECT id FROM cases WHERE {IS_TO_DO} ORDER BY attempts, id"
         return [row[0] for row in self._db.execute(query, (PENDING, FAILED, attempts))]
+
+    def to_do_by_pipeline(self, attempts: int) -> dict[str, int]:
+        """How many of these cases each pipeline has."""
+        query = f"SELECT pipeline, COUNT(*) FROM cases WHERE {IS_TO_DO} GROUP BY pipeline ORDER BY pipeline"
+        return dict(self._db.execute(query, (PENDING, FAILED, attempts)).fetchall())
 
     def begin(self, identifier: str) -> None:
         """A worker takes the case up."""
@@ -271,12 +233,12 @@ class Journal:
         with self._told():
             self._db.execute(query, (PENDING, identifier))
 
-    def finish(self, identifier: str, state: str, **known: Any) -> None:
-        """What became of the case; `known`: reason, message, seconds, peak_memory_mib, input_sha256, findings, ..."""
-        known = {"reason": None, "message": None, "duplicate_of": None, **known, "state": state, "finished": _now()}
-        assignments = ", ".join(f"{name} = ?" for name in known)
+    def finish(self, identifier: str, result: Result) -> None:
+        """What became of the case."""
+        assignments = ", ".join(f"{name} = ?" for name in (*RESULT_COLUMNS, "finished"))
+        values = (*(getattr(result, name) for name in RESULT_COLUMNS), _now(), identifier)
         with self._told():
-            self._db.execute(f"UPDATE cases SET {assignments} WHERE id = ?", (*known.values(), identifier))
+            self._db.execute(f"UPDATE cases SET {assignments} WHERE id = ?", values)
 
     def done_with(self, input_sha256: str, pipeline_sha256: str) -> str | None:
         """The id of a done case of the same content and pipeline."""
@@ -307,12 +269,14 @@ class Journal:
         return None if value is None else float(value)
 
     def _cases(self, condition: str, values: tuple[str, ...]) -> Iterator[CaseRow]:
-        for row in self._db.execute(f"SELECT {', '.join(COLUMNS)} FROM cases {condition}", values):
-            known = dict(zip(COLUMNS, row, strict=True))
-            yield CaseRow(**{**known, "inputs": _inputs(known["inputs"])})
+        for row in self._db.execute(f"SELECT {', '.join(CASE_COLUMNS)} FROM cases {condition}", values):
+            yield case_of(row)
 
     def _insert(self, case: CaseRow, run: int) -> None:
-        values = {name: getattr(case, name) for name in COLUMNS} | {"inputs": _inputs_text(case.inputs), "listed": run}
+        values = {name: getattr(case, name) for name in CASE_COLUMNS} | {
+            "inputs": inputs_value(case.inputs),
+            "listed": run,
+        }
         marks = ", ".join("?" * len(values))
         self._db.execute(f"INSERT OR REPLACE INTO cases ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
 
@@ -328,32 +292,6 @@ class Journal:
             raise OutputError(
                 f"cannot write the journal {self.path}: {error}; free space or choose another -o"
             ) from error
-
-
-def _joined(first: Scan, second: Scan) -> Scan:
-    """A series that lies in two folders. Its facts must be read anew: those of each part are no series'."""
-    files = tuple(sorted({*first.files, *second.files}))
-    signature = f"{first.signature}+{second.signature}"
-    return Scan(
-        *(first.folder, first.key, first.kind, first.modality or second.modality, first.description, files, signature),
-        *(first.study_uid, first.series_uid, first.role),
-    )
-
-
-def _scan(row: tuple[Any, ...]) -> Scan:
-    folder, key, kind, study_uid, series_uid, modality, description, role, facts, files, signature = row
-    paths = tuple(Path(path) for path in json.loads(files))
-    return Scan(
-        folder, key, kind, modality, description, paths, signature, study_uid, series_uid, role, json.loads(facts)
-    )
-
-
-def _inputs_text(inputs: Iterable[Input]) -> str:
-    return json.dumps([[i.role, i.kind, i.series_uid, [str(path) for path in i.files]] for i in inputs])
-
-
-def _inputs(text: str) -> tuple[Input, ...]:
-    return tuple(Input(role, kind, uid, tuple(map(Path, files))) for role, kind, uid, files in json.loads(text))
 
 
 def _now() -> str:

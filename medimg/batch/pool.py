@@ -11,13 +11,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Protocol
 
-from medimg.batch.journal import FAILED
+from medimg.batch.rows import FAILED
 from medimg.batch.work import Outcome, Task, run_task
 from medimg.errors import Reason
 
@@ -27,8 +28,29 @@ ORPHANED_SECONDS = 0.2
 TICK_SECONDS = 0.5
 """How often limits of time are looked at."""
 
-Asked = Callable[[Task, str], "str | None"]
-"""(task, digest of its scans) -> the id of a done case of the same content, or None."""
+Event = tuple[Task, "str | Outcome"]
+"""What a worker says of its case: the digest of its scans (it waits for `answer`), or what became of it."""
+
+
+class Workers(Protocol):
+    """Who works on cases: processes of this machine, or of a cluster."""
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What they are at."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a case can be given out."""
+
+    def give(self, task: Task) -> None:
+        """Hand out a case; only where there is room."""
+
+    def events(self) -> Iterator[Event]:
+        """What they have to say by now, after waiting a little when it is nothing."""
+
+    def answer(self, task: Task, twin: str | None) -> None:
+        """To the digest of a case: the id of a done case of the same content, or None."""
 
 
 @dataclass
@@ -43,7 +65,7 @@ class Worker:
 
 @dataclass
 class Pool:
-    """`size` workers. time_limit: seconds a case may take; 0 sets none. Use it as a context."""
+    """`size` workers on this machine. time_limit: seconds a case may take; 0 sets none. Use it as a context."""
 
     size: int
     time_limit: float = 0.0
@@ -58,48 +80,53 @@ class Pool:
         self.workers.clear()
 
     @property
-    def busy(self) -> list[Worker]:
-        """Workers that have a case."""
-        return [worker for worker in self.workers if worker.task is not None]
+    def tasks(self) -> list[Task]:
+        """What the workers are at."""
+        return [worker.task for worker in self.workers if worker.task is not None]
 
     @property
     def has_room(self) -> bool:
         """Whether a case can be given out."""
-        return len(self.busy) < self.size
+        return len(self.tasks) < self.size
 
     def give(self, task: Task) -> None:
         """Hand a case to an idle worker; one is started when there is none."""
-        idle = next((worker for worker in self.workers if worker.task is None), None)
-        worker = idle or _start()
-        if idle is None:
-            self.workers.append(worker)
+        worker = next((worker for worker in self.workers if worker.task is None), None)
+        if worker is None:
+            self.workers.append(worker := _start())
         worker.task, worker.began = task, time.monotonic()
         # a worker that died while idle shows when its outcome is awaited
         with contextlib.suppress(OSError):
             worker.pipe.send(task)
 
-    def outcomes(self, asked: Asked) -> Iterator[tuple[Task, Outcome]]:
-        """What the busy workers have to tell by now, after waiting a little when it is nothing."""
-        waited_for = {worker.pipe: worker for worker in self.busy}
+    def events(self) -> Iterator[Event]:
+        """What the busy workers have to say by now, after waiting a little when it is nothing."""
+        waited_for = {worker.pipe: worker for worker in self.workers if worker.task is not None}
         for ready in connection.wait(list(waited_for), TICK_SECONDS):
             worker = waited_for[ready]  # type: ignore[index]
             task = worker.task
             assert task is not None
             try:
-                said = worker.pipe.recv()
+                said: str | Outcome = worker.pipe.recv()
             except (EOFError, OSError):
                 yield task, self._lost(worker, _died(worker))
                 continue
             if isinstance(said, Outcome):
                 worker.task = None
-                yield task, said
-            else:
-                worker.pipe.send(asked(task, str(said)))
+                if said.reason == Reason.OUT_OF_MEMORY:
+                    self._lost(worker, said)  # what it still holds would count against the next case
+            yield task, said
         yield from self._overdue()
 
-    def _overdue(self) -> Iterator[tuple[Task, Outcome]]:
-        for worker in self.busy:
-            if self.time_limit and time.monotonic() - worker.began > self.time_limit and worker.task is not None:
+    def answer(self, task: Task, twin: str | None) -> None:
+        """To the digest of a case: the id of a done case of the same content, or None."""
+        worker = next(worker for worker in self.workers if worker.task is task)
+        with contextlib.suppress(OSError):
+            worker.pipe.send(twin)
+
+    def _overdue(self) -> Iterator[Event]:
+        for worker in list(self.workers):
+            if self.time_limit and worker.task is not None and time.monotonic() - worker.began > self.time_limit:
                 task, message = worker.task, f"took more than {self.time_limit:g} s; see --time-limit"
                 yield task, self._lost(worker, Outcome(FAILED, str(Reason.TIMED_OUT), message, self.time_limit))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medimg.batch.catalogue import FILE, facts_from, whole_facts
-from medimg.batch.journal import CaseRow, Input, Scan
+from medimg.batch.rows import CaseRow, Input, Scan
 from medimg.errors import InputError
 from medimg.pipeline import Pipeline
 from medimg.stages.names import name_of_case

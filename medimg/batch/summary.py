@@ -14,7 +14,8 @@ from typing import Any
 
 import medimg
 from medimg import files
-from medimg.batch.journal import DONE, FAILED, CaseRow, Journal
+from medimg.batch.journal import Journal
+from medimg.batch.rows import DONE, FAILED, CaseRow
 from medimg.report.html import render_page
 from medimg.report.read import HTML_FILE
 from medimg.report.writers import PREVIEW_FILE
@@ -33,9 +34,12 @@ ON_PAGE = 2000
 """Cases on the page, failures first; all are in summary.csv."""
 
 
-def write_summary(journal: Journal, output: Path, suffix: str = "") -> None:
-    """Write the four files to `output`; suffix: of one part of an array job. Raises OutputError."""
-    files.write_text(output / f"summary{suffix}.csv", _table(COLUMNS, (_row(case, output) for case in journal.cases())))
+def write_summary(journal: Journal, output: Path, suffix: str = "", results: str | None = None) -> None:
+    """Write the four files to `output`; suffix: of one part of an array job; results: where the cases' folders are,
+    when they are not in `output`. Raises OutputError."""
+    home = None if results is None else results.rstrip("/")
+    rows = (_row(case, output, home) for case in journal.cases())
+    files.write_text(output / f"summary{suffix}.csv", _table(COLUMNS, rows))
     failed = (row for case in journal.cases(FAILED) for row in _failure_rows(case, output))
     files.write_text(output / f"failures{suffix}.csv", _table(FAILURE_COLUMNS, failed))
     skipped = [
@@ -49,22 +53,23 @@ def write_summary(journal: Journal, output: Path, suffix: str = "") -> None:
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "notice": medimg.NOT_A_MEDICAL_DEVICE,
         "counts": journal.counts(),
-        "cases": [_row(case, output) for case in journal.cases()],
+        "cases": [_row(case, output, home) for case in journal.cases()],
         "not_wanted": unwanted,
         "skipped": skipped,
     }
     files.write_json(output / f"summary{suffix}.json", document)
-    files.write_text(output / f"summary{suffix}.html", _page(journal, output, len(unwanted), len(skipped)))
+    files.write_text(output / f"summary{suffix}.html", _page(journal, output, home, len(unwanted), len(skipped)))
 
 
-def _row(case: CaseRow, output: Path) -> dict[str, Any]:
+def _row(case: CaseRow, output: Path, home: str | None) -> dict[str, Any]:
     first = case.inputs[0]
     report = f"{case.id}/{HTML_FILE}"
+    there = home is not None or (output / report).is_file()
     known = {
         "series_uid": first.series_uid,
         "path": files.relative(first.files[0], output),
         "files": sum(len(entry.files) for entry in case.inputs),
-        "report": report if case.state == DONE and (output / report).is_file() else None,
+        "report": (report if home is None else f"{home}/{report}") if case.state == DONE and there else None,
     }
     return {name: known[name] if name in known else getattr(case, name) for name in COLUMNS}
 
@@ -91,12 +96,12 @@ def _table(columns: tuple[str, ...], rows: Iterator[dict[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def _page(journal: Journal, output: Path, unwanted: int, skipped: int) -> str:
+def _page(journal: Journal, output: Path, home: str | None, unwanted: int, skipped: int) -> str:
     rows: list[dict[str, Any]] = []
     for case in (*journal.cases(FAILED), *(c for c in journal.cases() if c.state != FAILED)):
         if len(rows) == ON_PAGE:
             break
-        row = _row(case, output)
+        row = _row(case, output, home)
         preview = f"{case.id}/{PREVIEW_FILE}"
         rows.append({**row, "preview": preview if row["report"] and (output / preview).is_file() else None})
     counts = journal.counts()

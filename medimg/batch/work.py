@@ -9,17 +9,21 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from medimg.batch.catalogue import FILE, series_of
-from medimg.batch.journal import DONE, DUPLICATE, FAILED, UNSUITABLE, CaseRow, Input
+from medimg.batch.memory import ran_out, squeezed
+from medimg.batch.place import Place
+from medimg.batch.rows import DONE, DUPLICATE, FAILED, UNSUITABLE, CaseRow, Input, Result
 from medimg.bundles.as_pipeline import named_pipeline
-from medimg.errors import InputError, MedimgError, OutputError, Reason, UnsuitableScanError
+from medimg.errors import InputError, MedimgError, MemoryLimitError, OutputError, Reason, UnsuitableScanError
 from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline
 from medimg.report.read import read_report
+from medimg.results import Report
+from medimg.stages.ahead import import_ahead
 from medimg.stages.candidates import Candidate, candidate_of_file, candidate_of_series
 from medimg.stages.case import Case, Clock, peak_memory_mib
 from medimg.stages.chain import finish_case, open_case
@@ -27,42 +31,34 @@ from medimg.stages.selection import Selection
 
 WHY = "every scan of the export that the pipeline's rule accepts"
 
-OUT_OF_MEMORY_ERRORS = frozenset({"MemoryError", "OutOfMemoryError"})
-"""By name: torch.OutOfMemoryError must not cost an import of torch."""
-
 
 @dataclass(frozen=True)
 class Task:
-    """A case and how to run it. pipeline: the path or name that was asked for; folder: where its results go.
+    """A case and how to run it. pipeline: the path or name that was asked for; place: where its results go.
 
-    trusted: its bundle may be executed, whatever is in it.
+    trusted: its bundle may be executed, whatever is in it. squeeze: how often memory ran out on it.
     """
 
     case: CaseRow
     pipeline: str
-    folder: Path
+    place: Place
     engine: Engine
     trusted: bool = False
+    squeeze: int = 0
+
+
+class Trouble(Enum):
+    """What is at fault when it is not the case."""
+
+    DISK = "disk"
+    NODE = "node"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a case. trouble: the disk, not the case, is at fault."""
+class Outcome(Result):
+    """What became of a case. With trouble it is not settled: the case itself may be sound."""
 
-    state: str
-    reason: str | None = None
-    message: str | None = None
-    seconds: float | None = None
-    peak_memory_mib: float | None = None
-    input_sha256: str | None = None
-    findings: int | None = None
-    duplicate_of: str | None = None
-    trouble: bool = False
-
-    @property
-    def known(self) -> dict[str, Any]:
-        """What the journal keeps of it."""
-        return {name: value for name, value in vars(self).items() if name not in {"state", "trouble"}}
+    trouble: Trouble | None = None
 
 
 Twin = Callable[[str], str | None]
@@ -76,30 +72,44 @@ def run_task(task: Task, twin: Twin) -> Outcome:
     _reset_peak()
     try:
         pipeline = named_pipeline(task.pipeline, trusted=task.trusted)
+        if pipeline.sha256 != task.case.pipeline_sha256:
+            message = f"{pipeline.name} is not the {task.case.pipeline} the batch was planned with; call it again"
+            return Outcome(FAILED, str(Reason.PIPELINE_CHANGED), message)
+        import_ahead(pipeline)
         case = open_case(_selection(pipeline, task.case.inputs), Clock())
         digest = content_digest(case)
         if (other := twin(digest)) is not None and other != task.case.id:
             message = f"the same scan as {other}, which is done"
-            return Outcome(DUPLICATE, message=message, input_sha256=digest, duplicate_of=other, findings=None)
-        findings = _findings_of_earlier(task.folder, case)
-        if findings is None:
-            finish_case(case, task.folder, task.engine)
-            findings = len(case.report.findings)
+            return Outcome(DUPLICATE, message=message, input_sha256=digest, duplicate_of=other)
+        report = _searched(case, task)
     except Exception as error:
         return _failure(error, time.perf_counter() - began, digest)
-    return Outcome(
+    outcome = Outcome(
         DONE,
         seconds=round(time.perf_counter() - began, 3),
         peak_memory_mib=peak_memory_mib(),
         input_sha256=digest,
-        findings=findings,
+        findings=len(report.findings),
     )
+    if report.failed:
+        return replace(outcome, state=FAILED, reason=str(Reason.NO_DICOM_RESULTS), message="; ".join(report.failed))
+    return outcome
 
 
 def content_digest(case: Case) -> str:
     """Digest of the case's scans, role by role: of their voxels and grids, wherever they lie."""
     parts = [f"{role}={volume.source.sha256}" for role, volume in case.volumes.items()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _searched(case: Case, task: Task) -> Report:
+    """The case's report, which is then in its place; one that a run left there before it was killed is taken as is."""
+    with task.place.earlier(task.case.id) as folder:
+        if folder is not None and (report := _of_earlier(folder, case)) is not None:
+            return report
+    with task.place.folder(task.case.id) as folder:
+        finish_case(case, folder, squeezed(task.engine, task.squeeze))
+    return case.report
 
 
 def _selection(pipeline: Pipeline, inputs: tuple[Input, ...]) -> Selection:
@@ -126,30 +136,45 @@ def _candidate(entry: Input, has_role: bool) -> Candidate:
     return candidate_of_series(series_of(entry.files, entry.series_uid))
 
 
-def _findings_of_earlier(folder: Path, case: Case) -> int | None:
-    """Findings of a whole report of exactly these scans and this pipeline: a run was killed before it said so."""
+def _of_earlier(folder: Path, case: Case) -> Report | None:
+    """A whole report of exactly these scans and this pipeline."""
     with contextlib.suppress(MedimgError):
         report = read_report(folder)
         same = [entry.get("sha256") for entry in report.inputs] == [e["sha256"] for e in case.report.inputs]
-        if same and report.pipeline == case.pipeline.identity:
-            return len(report.findings)
+        if same and report.pipeline == case.pipeline.identity and not report.failed:
+            return report
     return None
 
 
 def _failure(error: Exception, seconds: float, digest: str | None) -> Outcome:
-    known: dict[str, Any] = {"seconds": round(seconds, 3), "input_sha256": digest}
-    known |= {"message": " ".join(str(error).split()) or type(error).__name__, "peak_memory_mib": peak_memory_mib()}
-    if isinstance(error, UnsuitableScanError):
-        return Outcome(UNSUITABLE, str(error.reason), **known)
-    if isinstance(error, InputError):
-        return Outcome(FAILED, str(error.reason), **known)
+    state, reason = _blamed(error)
+    said = " ".join(str(error).split()) or type(error).__name__
+    if reason == Reason.OUT_OF_MEMORY:
+        said = "not enough memory for this scan"
+    elif reason == Reason.CRASHED:
+        said = f"{type(error).__name__}: {said}"
+    return Outcome(
+        state,
+        str(reason),
+        said,
+        seconds=round(seconds, 3),
+        peak_memory_mib=peak_memory_mib(),
+        input_sha256=digest,
+        trouble=Trouble.DISK if reason == "output" else None,
+    )
+
+
+def _blamed(error: Exception) -> tuple[str, str]:
+    """State and reason of a case that ended with the error."""
+    if ran_out(error):
+        return FAILED, Reason.OUT_OF_MEMORY
+    if isinstance(error, (InputError, UnsuitableScanError)):
+        return UNSUITABLE if isinstance(error, UnsuitableScanError) else FAILED, error.reason
+    if isinstance(error, MemoryLimitError):
+        return FAILED, Reason.MEMORY_LIMIT
     if isinstance(error, (OutputError, OSError)):
-        return Outcome(FAILED, "output", trouble=True, **known)
-    if type(error).__name__ in OUT_OF_MEMORY_ERRORS:
-        return Outcome(FAILED, str(Reason.OUT_OF_MEMORY), **{**known, "message": "not enough memory for this scan"})
-    if isinstance(error, MedimgError):
-        return Outcome(FAILED, "pipeline", **known)
-    return Outcome(FAILED, str(Reason.CRASHED), **{**known, "message": f"{type(error).__name__}: {known['message']}"})
+        return FAILED, "output"
+    return FAILED, "pipeline" if isinstance(error, MedimgError) else Reason.CRASHED
 
 
 def _reset_peak() -> None:

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from medimg.cli.cluster_options import cluster_options
 from medimg.cli.console import live_status, print_table, progress_bars
 from medimg.cli.options import engine_options, output_option, trust_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
+    from medimg.batch.estimate import Estimate
+    from medimg.batch.options import Cluster
     from medimg.batch.run import Batch, Plan
     from medimg.inference.options import Engine
+
+GIB = 1 << 30
 
 POLL_SECONDS = 5.0
 """How often --watch looks into the folder."""
@@ -30,6 +35,7 @@ Examples:
   medimg batch results/failures.csv -o again               # only what failed
   medimg batch export.zip --pipeline lung_nodule --pipeline runs/mine -o results
   medimg batch /data/incoming --watch --quiet-for 60 -o results
+  medimg batch /shared/export --cluster ray --address auto -o /shared/results
   medimg batch /data/pacs_export --num-parts 8 --part-id $SLURM_ARRAY_TASK_ID -o results
 
 Exit codes: 0 every case is done, unsuitable or a duplicate; 1 the batch could not go on; 2 the command line is wrong,
@@ -60,6 +66,7 @@ or another batch works on the folder; 3 some cases failed (failures.csv says whi
 @click.option("--dry-run", is_flag=True, help="Say what would be done; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each event, in place of a bar.")
 @click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Append every event to this file.")
+@cluster_options
 @engine_options
 @click.pass_context
 def command(
@@ -78,6 +85,8 @@ def command(
     dry_run: bool,
     as_json: bool,
     log_file: Path | None,
+    cluster: Cluster | None,
+    results: str | None,
     engine: Engine,
 ) -> None:
     """Run every scan of EXPORT through the pipelines that want it, each once; one report folder a case.
@@ -88,7 +97,8 @@ def command(
     summary.csv, summary.json, summary.html and failures.csv. For research use only.
     """
     from medimg.batch.exports import read_export
-    from medimg.batch.run import Batch, Options
+    from medimg.batch.options import Options
+    from medimg.batch.run import Batch
     from medimg.errors import ExitCode
 
     if part_id >= num_parts:
@@ -96,7 +106,8 @@ def command(
     if quiet_for is not None and not watch:
         raise click.UsageError("--quiet-for goes with --watch")
     quiet = (30.0 if quiet_for is None else quiet_for) if watch else 0.0
-    options = Options(pipelines, workers, attempts, time_limit, engine, (part_id, num_parts), quiet, trust)
+    part = (part_id, num_parts)
+    options = Options(pipelines, workers, attempts, time_limit, engine, part, quiet, trust, results, cluster)
     with _Listener(as_json, log_file) as tell, Batch(read_export(export), output, options, tell) as batch:
         counts = _once(batch, tell, dry_run, as_json)
         while watch and not dry_run:
@@ -133,9 +144,20 @@ def _show(plan: Plan) -> None:
     print_table(("pipeline", "cases to do"), [(name, str(count)) for name, count in plan.by_pipeline.items()])
     say(", ".join(f"{count} {state}" for state, count in plan.counts.items() if count) or "no case")
     say(f"{plan.unwanted} scans no pipeline takes, {plan.skipped} files are no scans")
-    if plan.seconds is not None:
-        say(f"about {plan.seconds / 60:.0f} min by the cases done so far")
+    _say_estimate(plan.estimate, len(plan.to_do))
     say("nothing was run")
+
+
+def _say_estimate(estimate: Estimate, cases: int) -> None:
+    if not cases:
+        return
+    if estimate.seconds is None or estimate.bytes is None:
+        say("time and disk are not known before the first case of each pipeline is done")
+        return
+    basis = "by the cases done so far" if estimate.measured else "roughly, by the benchmarks: none is done yet"
+    say(f"about {max(1, round(estimate.seconds / 60))} min and {estimate.bytes / GIB:.1f} GiB of disk, {basis}")
+    if estimate.bytes > estimate.free:
+        say(f"medimg: warning: {estimate.free / GIB:.1f} GiB are free where the results go", err=True)
 
 
 class _Listener:

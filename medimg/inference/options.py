@@ -22,7 +22,8 @@ class Engine:
     threads: 0 leaves the choice to torch or OpenVINO. backend: see BACKENDS; auto is torch, so that an answer does not
     depend on what else is installed. memory_limit: bytes the whole process may hold, None for no limit.
     tta: the mean over mirror images. overlap: share of a window in place of the author's. fast: the window is cut down
-    to what there is to see, even where that changes the answer (docs/performance.md).
+    to what there is to see, even where that changes the answer (docs/performance.md). keep: networks stay loaded for
+    the next scan of this process.
     """
 
     device: str = "auto"
@@ -33,6 +34,7 @@ class Engine:
     tta: bool = False
     overlap: float | None = None
     fast: bool = False
+    keep: bool = False
 
 
 def parse_bytes(text: str) -> int:

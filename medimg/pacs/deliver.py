@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from medimg import files
-from medimg.batch.journal import DONE, Journal
+from medimg.batch.journal import Journal
+from medimg.batch.rows import DONE
 from medimg.pacs.query import Pacs
 
 OBJECTS = "*.dcm"

@@ -54,6 +54,7 @@ def read_report(folder: Path) -> Report:
             provenance=dict(document["provenance"]),
             warnings=list(document["warnings"]),
             advice=[dict(entry) for entry in document.get("advice", ())],
+            failed=list(map(str, document.get("failed", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from medimg import geometry
 from medimg.bundles.as_pipeline import BundlePipeline
+from medimg.inference.kept import kept
 from medimg.inference.options import Engine
 from medimg.inference.preconditions import check_spacing
 from medimg.progress import Progress
@@ -21,17 +22,12 @@ if TYPE_CHECKING:
 
 def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Engine, progress: Progress) -> None:
     """Run the bundle on the case's volumes and put what it says into the report, with what nobody checked."""
-    from medimg.bundle import load_bundle
-    from medimg.inference.describe import described
     from medimg.inference.model import DetectionModel, SegmentationModel
 
     recipe = pipeline.recipe
     if recipe.spacing_mm is not None:
         check_spacing(pipeline.name, recipe.spacing_mm, list(case.volumes.values()))
-    models = [
-        described(load_bundle(each.bundle, trusted=each.trusted, recipe=each.recipe), each.recipe)
-        for each in (pipeline, *pipeline.members)
-    ]
+    models = [_model(each, engine) for each in (pipeline, *pipeline.members)]
     case.report.provenance["bundles"] = [
         {"path": each.bundle.name, "sha256": each.sha256} for each in (pipeline, *pipeline.members)
     ]
@@ -43,6 +39,17 @@ def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Eng
     case.report.warnings += [f"taken for granted: {condition}" for condition in recipe.preconditions]
     if recipe.version and pipeline.version != recipe.version:
         case.report.warnings.append(f"the recipe was written for version {recipe.version}, this is {pipeline.version}")
+
+
+def _model(pipeline: BundlePipeline, engine: Engine) -> SegmentationModel | DetectionModel:
+    from medimg.bundle import load_bundle
+    from medimg.inference.describe import described
+
+    def load() -> SegmentationModel | DetectionModel:
+        bundle = load_bundle(pipeline.bundle, trusted=pipeline.trusted, recipe=pipeline.recipe)
+        return described(bundle, pipeline.recipe)
+
+    return kept(engine, ("model", pipeline.bundle, pipeline.sha256, pipeline.trusted), load)
 
 
 def _segmentation(

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from medimg.bundles.as_pipeline import BundlePipeline
 from medimg.inference.detect_options import DetectOptions
+from medimg.inference.kept import kept
 from medimg.inference.options import Engine
 from medimg.inference.preconditions import check_scan
 from medimg.inference.roi import Chest
+from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.results import Finding
 from medimg.stages.ahead import imported
@@ -17,6 +19,7 @@ from medimg.stages.case import Case
 from medimg.stages.detect import detect
 
 if TYPE_CHECKING:
+    from medimg.bundle import Bundle
     from medimg.inference.device import Device
 
 
@@ -41,11 +44,10 @@ def _detect(case: Case, options: dict[str, Any], engine: Engine, progress: Progr
 
     def by_network(chest: Chest, asked: DetectOptions) -> tuple[list[Finding], list[str]]:
         device = _started(case, engine)
-        from medimg.bundle import load_bundle
         from medimg.inference.find import find
 
         used.update(_described(device))
-        bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
+        bundle = _loaded(case.pipeline, engine)
         return find(bundle, chest, asked, device, progress, engine)
 
     detect(case, chosen, by_network)
@@ -69,11 +71,10 @@ def _started(case: Case, engine: Engine) -> Device:
 
 def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:
     device = _started(case, engine)
-    from medimg.bundle import load_bundle
     from medimg.inference.prepare import with_blanks
     from medimg.inference.segment import SegmentOptions, segment
 
-    bundle = load_bundle(case.pipeline.bundle, trusted=case.pipeline.trusted)
+    bundle = _loaded(case.pipeline, engine)
     volumes = with_blanks(case.volumes, case.pipeline.roles)
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
     case.report.segmentation = segment(bundle, volumes, case.pipeline.roles, wanted, device, progress, engine)
@@ -90,6 +91,13 @@ def _bundle(case: Case, _options: dict[str, Any], engine: Engine, progress: Prog
     device = _started(case, engine)
     run_bundle(case, case.pipeline, device, engine, progress)
     return _described(device)
+
+
+def _loaded(pipeline: Pipeline, engine: Engine) -> Bundle:
+    from medimg.bundle import load_bundle
+
+    key = ("bundle", pipeline.bundle, pipeline.sha256, pipeline.trusted)
+    return kept(engine, key, lambda: load_bundle(pipeline.bundle, trusted=pipeline.trusted))
 
 
 def _described(device: Device) -> dict[str, Any]:

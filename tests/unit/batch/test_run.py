@@ -14,7 +14,7 @@ import yaml
 from toy import chest_crop, detector
 
 from medimg.batch.exports import Export, read_export
-from medimg.batch.journal import DONE, DUPLICATE, FAILED, UNSUITABLE
+from medimg.batch.rows import DONE, DUPLICATE, FAILED, UNSUITABLE
 from medimg.batch.run import Batch, Options
 from medimg.bundles import trust
 from medimg.errors import OutputError, UsageError
@@ -112,7 +112,7 @@ def test_a_case_that_kills_its_process_is_lost_alone(batch, export, tmp_path):
     voxels = np.full((30, 30, 30), -900, np.int16)
     voxels[10, 10, 10] = 6000
     write_nifti(export / "poison" / "poison.nii.gz", voxels, np.eye(4))
-    cases = done(batch, attempts=2, pipelines=(str(pipeline),))
+    cases = done(batch, attempts=2, pipelines=(str(pipeline),), trusted=True)
     assert (cases["poison"].state, cases["poison"].reason) == (FAILED, "out_of_memory")
     assert cases["poison"].attempts == 2
     assert cases["b"].state == DONE
