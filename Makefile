@@ -9,7 +9,7 @@ PEERS := .venv-readers
 # test files at a time: auto is one a core, 0 runs them in one process (for a debugger)
 WORKERS ?= auto
 
-.PHONY: help setup viewer tools demo test browser-test pacs-test fuzz compare-readers lint types docs docs-check wheel-test check clean
+.PHONY: help setup viewer tools demo test browser-test pacs-test cluster-test fuzz compare-readers lint types docs docs-check wheel-test check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -43,6 +43,12 @@ pacs-test: $(READY) ## a real Orthanc and dcmtk beside medimg, in a network of t
 		|| { apt-get update -qq && apt-get install -y -qq orthanc orthanc-dicomweb dcmtk; } \
 		|| echo "orthanc, orthanc-dicomweb and dcmtk could not be installed (root is needed)" >&2
 	unshare --net --map-root-user bash -c 'ip link set lo up && exec $(BIN)/python -m pytest -m pacs tests/pacs'
+
+cluster-test: $(READY) ## a batch on a real Ray cluster of several nodes on this machine (installs Ray where it can)
+	@$(BIN)/python -c 'import ray' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cluster]' \
+		|| echo "Ray could not be installed: pip install 'medimg[cluster]'" >&2
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 browser-test: $(READY) ## report.html in a real Chromium; pictures of it go to screenshots/
 	$(BIN)/python -m pytest tests/browser -m browser

@@ -44,6 +44,20 @@ def detector(folder: Path, **infer) -> Path:
     return _write(folder, "toy_detector", "detection", inputs, conv, network, [{"infer": options}, {"measure": {}}])
 
 
+KILL_BRIGHT = "$lambda x: __import__('os').kill(__import__('os').getpid(), 9) if float(x.max()) > 5000 else x"
+
+
+def poisonous_detector(folder: Path) -> Path:
+    """A pipeline whose process is killed, as by a system without memory, by a scan that is brighter than 5000 HU."""
+    pipeline = detector(folder)
+    configuration = pipeline / "bundle" / "configs" / "inference.json"
+    document = json.loads(configuration.read_text(encoding="utf-8"))
+    document["preprocessing"]["transforms"].append({"_target_": "Lambdad", "keys": "image", "func": KILL_BRIGHT})
+    configuration.write_text(json.dumps(document), encoding="utf-8")
+    trust.record(pipeline / "bundle", "a toy")
+    return pipeline
+
+
 def segmenter(folder: Path) -> Path:
     """A pipeline whose one label is where the second of two channels is above 100."""
     infer = {"channels": ["WT"], "labels": {1: "tumour"}, "paint": {"WT": 1}}

@@ -205,9 +205,7 @@ def connected(address: str) -> Iterator[Any]:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         told = " ".join(str(error).split())[:200]
-        raise UsageError(
-            f"no Ray cluster at {address}: {told}; ray start --head, or name one with --address"
-        ) from error
+        raise UsageError(f"no Ray cluster at {address}: {told}; start one, or name another with --address") from error
     try:
         yield ray
     finally:

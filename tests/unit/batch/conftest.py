@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from toy import chest_crop
 
 from medimg.batch.exports import Export
@@ -17,8 +18,12 @@ CENTER = (20.0, 22.0, 18.0)
 
 @pytest.fixture
 def pipeline(tmp_path: Path, repository: Path) -> Path:
-    """A copy of the detector by shape: it needs no torch, which takes a worker seconds to import."""
-    return Path(shutil.copytree(repository / "pipelines" / "lung_nodule_classical", tmp_path / "toy"))
+    """A copy of the detector by shape, without pictures: a worker need not import torch, which takes it seconds."""
+    copy = Path(shutil.copytree(repository / "pipelines" / "lung_nodule_classical", tmp_path / "toy"))
+    document = yaml.safe_load((copy / "pipeline.yaml").read_text(encoding="utf-8"))
+    document["stages"][-1]["report"]["formats"] = ["json", "csv", "nifti", "sr"]
+    (copy / "pipeline.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    return copy
 
 
 @pytest.fixture

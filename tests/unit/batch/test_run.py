@@ -11,16 +11,13 @@ import sqlite3
 import numpy as np
 import pytest
 import yaml
-from toy import chest_crop, detector
+from toy import chest_crop, detector, poisonous_detector
 
 from medimg.batch.exports import Export, read_export
 from medimg.batch.rows import DONE, DUPLICATE, FAILED, UNSUITABLE
 from medimg.batch.run import Batch, Options
-from medimg.bundles import trust
 from medimg.errors import OutputError, UsageError
 from medimg.volumes import write_nifti
-
-KILL_BRIGHT = "$lambda x: __import__('os').kill(__import__('os').getpid(), 9) if float(x.max()) > 5000 else x"
 
 
 def done(batch, **options):
@@ -102,17 +99,12 @@ def test_what_is_no_ct_is_unsuitable_and_no_failure(batch, export):
 
 
 def test_a_case_that_kills_its_process_is_lost_alone(batch, export, tmp_path):
-    pipeline = detector(tmp_path / "poisonous")
-    configuration = pipeline / "bundle" / "configs" / "inference.json"
-    document = json.loads(configuration.read_text(encoding="utf-8"))
-    document["preprocessing"]["transforms"].append({"_target_": "Lambdad", "keys": "image", "func": KILL_BRIGHT})
-    configuration.write_text(json.dumps(document), encoding="utf-8")
-    trust.record(pipeline / "bundle", "a toy")
+    pipeline = poisonous_detector(tmp_path / "poisonous")
     (export / "poison").mkdir()
     voxels = np.full((30, 30, 30), -900, np.int16)
     voxels[10, 10, 10] = 6000
     write_nifti(export / "poison" / "poison.nii.gz", voxels, np.eye(4))
-    cases = done(batch, attempts=2, pipelines=(str(pipeline),), trusted=True)
+    cases = done(batch, attempts=2, pipelines=(str(pipeline),))
     assert (cases["poison"].state, cases["poison"].reason) == (FAILED, "out_of_memory")
     assert cases["poison"].attempts == 2
     assert cases["b"].state == DONE
