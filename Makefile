@@ -44,11 +44,11 @@ pacs-test: $(READY) ## a real Orthanc and dcmtk beside medimg, in a network of t
 		|| echo "orthanc, orthanc-dicomweb and dcmtk could not be installed (root is needed)" >&2
 	unshare --net --map-root-user bash -c 'ip link set lo up && exec $(BIN)/python -m pytest -m pacs tests/pacs'
 
-cluster-test: $(READY) ## a batch on a real Ray cluster of several nodes on this machine (installs Ray where it can)
+cluster-test: $(READY) ## a batch on a real Ray cluster of several nodes, in a network of its own (installs Ray where it can)
 	@$(BIN)/python -c 'import ray' 2>/dev/null \
 		|| $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cluster]' \
 		|| echo "Ray could not be installed: pip install 'medimg[cluster]'" >&2
-	$(BIN)/python -m pytest -m cluster tests/cluster
+	unshare --net --map-root-user bash -c 'ip link set lo up && exec $(BIN)/python -m pytest -m cluster tests/cluster'
 
 browser-test: $(READY) ## report.html in a real Chromium; pictures of it go to screenshots/
 	$(BIN)/python -m pytest tests/browser -m browser

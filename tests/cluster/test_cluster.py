@@ -106,7 +106,7 @@ def test_a_node_that_joins_is_given_work(head, export, pipeline, tmp_path, monke
 
     def join(event):
         if event["event"] == "begin":
-            added.append(head.add_node(num_cpus=1, node_ip_address="127.0.0.1"))
+            added.append(head.add_node(num_cpus=1))
 
     cases = run(export, tmp_path / "out", pipeline, join, cluster=ON_RAY)
     head.remove_node(added[0])
@@ -141,7 +141,7 @@ def test_a_case_that_kills_its_process_is_told_from_a_node_that_is_lost(head, no
 
 
 def test_workers_share_a_gpu_by_fractions(head, tmp_path):
-    node = head.add_node(num_cpus=4, num_gpus=1, node_ip_address="127.0.0.1")
+    node = head.add_node(num_cpus=4, num_gpus=1)
     claims = Cluster(gpus_per_worker=0.5)
     with RayPool(claims, Place(str(tmp_path))) as pool:
         assert len(pool.seats) == 2
