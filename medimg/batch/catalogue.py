@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
@@ -53,8 +53,21 @@ class Found:
     skipped: Skips
 
 
+@dataclass(frozen=True)
+class Readers:
+    """Who reads headers where there are many: `count` of them, once they are started."""
+
+    count: int
+    start: Callable[[], Executor]
+
+
+def processes(count: int) -> Readers:
+    """Processes of this machine."""
+    return Readers(count, lambda: ProcessPoolExecutor(count, mp_context=get_context("spawn")))
+
+
 def catalogue(
-    roots: Sequence[Path], output: Path, journal: Journal, run: int, workers: int = 1, progress: Progress = silent
+    roots: Sequence[Path], output: Path, journal: Journal, run: int, readers: Readers, progress: Progress = silent
 ) -> None:
     """Put every scan under the roots into the journal, and every other file with the reason; OUT is left out.
 
@@ -62,7 +75,7 @@ def catalogue(
     root cannot be listed.
     """
     changed = _changed(_folders(roots, output), journal, run)
-    for done, found in enumerate(_read_all(changed, workers), start=1):
+    for done, found in enumerate(_read_all(changed, readers), start=1):
         with journal.transaction():
             journal.put_folder(str(found.folder), found.signature, run, found.scans, found.skipped)
         progress("folders", done, 0)
@@ -148,18 +161,18 @@ def _changed(folders: Iterable[Listing], journal: Journal, run: int) -> Iterator
             yield folder, paths, signature, [(skip.path, str(skip.reason), skip.message) for skip in unlisted]
 
 
-def _read_all(work: Iterator[Work], workers: int) -> Iterator[Found]:
+def _read_all(work: Iterator[Work], readers: Readers) -> Iterator[Found]:
     """`read_folder` of each; in several processes once there is enough to do, bounded ahead of who takes them."""
     files = 0
     for arguments in work:
         yield read_folder(*arguments)
         files += len(arguments[1])
-        if workers > 1 and files > WORTH_A_POOL:
+        if readers.count > 1 and files > WORTH_A_POOL:
             break
     else:
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        queue = deque(pool.submit(read_folder, *arguments) for arguments in islice(work, workers * AHEAD))
+    with readers.start() as pool:
+        queue = deque(pool.submit(read_folder, *arguments) for arguments in islice(work, readers.count * AHEAD))
         while queue:
             yield queue.popleft().result()
             queue.extend(pool.submit(read_folder, *arguments) for arguments in islice(work, 1))

@@ -11,13 +11,15 @@ from __future__ import annotations
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import medimg
+from medimg.batch.catalogue import Readers
 from medimg.batch.options import Cluster
 from medimg.batch.place import STAGED, Place
 from medimg.batch.pool import TICK_SECONDS, Event, Pool
@@ -189,6 +191,29 @@ class RayPool:
         for seat in self.seats:
             self._ray.kill(seat.actor)
         self.seats.clear()
+
+
+@contextmanager
+def reading_nodes(cluster: Cluster) -> Iterator[Readers]:
+    """The processors of the cluster as readers of headers: one machine would be at it for days where there are
+    millions of studies (docs/batch.md)."""
+    with connected(cluster.address) as ray:
+        yield Readers(int(ray.cluster_resources().get("CPU", 0)), lambda: _Tasks(ray))
+
+
+class _Tasks(Executor):
+    """Functions as tasks of Ray, which does one again when its node is lost."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._remote: dict[Any, Any] = {}
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        """As any executor."""
+        if function not in self._remote:
+            self._remote[function] = self._ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(function)
+        future: Future[Any] = self._remote[function].remote(*args, **named).future()
+        return future
 
 
 @contextmanager

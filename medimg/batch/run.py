@@ -6,13 +6,13 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medimg import files
-from medimg.batch.catalogue import catalogue
+from medimg.batch.catalogue import Readers, catalogue, processes
 from medimg.batch.estimate import Estimate, estimate
 from medimg.batch.exports import Export
 from medimg.batch.journal import Journal
@@ -80,8 +80,8 @@ class Batch:
         """Find the scans (again) and bring the journal's list of cases up to date."""
         run = int(self.journal.recall("run") or 0) + 1
         self.journal.remember("run", str(run))
-        processes = self.options.processes
-        catalogue(self.export.roots, self.output, self.journal, run, processes, progress)
+        with self._readers() as readers:
+            catalogue(self.export.roots, self.output, self.journal, run, readers, progress)
         unwanted = 0
         with self.journal.listing(run) as found:
             for group in self.journal.groups():
@@ -152,6 +152,13 @@ class Batch:
             self.journal.count_skipped(),
             estimate(self.journal, self.output, by_pipeline, self.pipelines, self.options.processes),
         )
+
+    def _readers(self) -> AbstractContextManager[Readers]:
+        if self.options.cluster is None:
+            return nullcontext(processes(self.options.processes))
+        from medimg.batch.cluster import reading_nodes
+
+        return reading_nodes(self.options.cluster)
 
     def _workers(self, cases: int) -> AbstractContextManager[Workers]:
         if self.options.cluster is None:

@@ -23,6 +23,8 @@ CENTER = (20.0, 22.0, 18.0)
 
 ON_RAY = Cluster()
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture
 def pipeline(tmp_path: Path, repository: Path) -> Path:
@@ -36,9 +38,9 @@ def pipeline(tmp_path: Path, repository: Path) -> Path:
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
-    """Eight scans, one of them twice, and one that is broken when it is read."""
+    """Six scans, one of them twice, and one that is broken when it is read."""
     root = tmp_path / "export"
-    for number in range(8):
+    for number in range(6):
         (root / str(number)).mkdir(parents=True)
         chest_crop(root / str(number) / f"scan{number}.nii.gz", np.eye(4), CENTER, radius_mm=4.0 + number / 2)
     shutil.copy(root / "0" / "scan0.nii.gz", root / "0" / "copy.nii.gz")
@@ -88,7 +90,7 @@ def test_a_node_killed_in_the_middle_changes_no_answer_and_nothing_is_lost_or_do
     cases = run(export, output, pipeline, kill_one, cluster=ON_RAY)
     assert [event for event in events if event["event"] == "node_lost"], "no case was at work on the node"
     assert settled(cases) == settled(local)
-    assert sorted(case.state for case in cases.values()) == sorted([DONE] * 8 + [DUPLICATE] + [FAILED])
+    assert sorted(case.state for case in cases.values()) == sorted([DONE] * 6 + [DUPLICATE] + [FAILED])
     ended = [event["id"] for event in events if event["event"] == "case"]
     assert sorted(ended) == sorted({case.id for case in cases.values()})
     assert without_paths(answers(output)) == without_paths(answers(tmp_path / "local"))
@@ -98,6 +100,17 @@ def test_a_node_killed_in_the_middle_changes_no_answer_and_nothing_is_lost_or_do
     again = []
     assert run(export, output, pipeline, again.append, cluster=ON_RAY) == cases
     assert not [event for event in again if event["event"] == "case"]
+
+
+def test_nodes_read_headers_where_there_are_many(head, nodes, export, pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr("medimg.batch.catalogue.WORTH_A_POOL", 0)
+
+    def planned(output, **options):
+        with Batch(Export((export,)), tmp_path / output, Options((str(pipeline),), **options)) as batch:
+            plan = batch.plan()
+            return plan.counts, plan.to_do
+
+    assert planned("out", cluster=ON_RAY) == planned("local", workers=1)
 
 
 def test_a_node_that_joins_is_given_work(head, export, pipeline, tmp_path, monkeypatch):
