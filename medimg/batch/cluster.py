@@ -21,7 +21,7 @@ from typing import Any
 import medimg
 from medimg.batch.catalogue import Readers
 from medimg.batch.options import Cluster
-from medimg.batch.place import STAGED, Place
+from medimg.batch.place import Place
 from medimg.batch.pool import TICK_SECONDS, Event, Pool
 from medimg.batch.rows import FAILED
 from medimg.batch.work import Outcome, Task, Trouble
@@ -68,7 +68,10 @@ class Host:
 
 @dataclass
 class Seat:
-    """A worker as the driver has it: its actor, what it was asked last, and the case it is at."""
+    """A worker as the driver has it: its actor, what it was asked last, and the case it is at.
+
+    There can be thousands: whatever is done for each case must not look at all of them.
+    """
 
     actor: Any
     asked: Any
@@ -89,6 +92,8 @@ class RayPool:
     most: int = 0
     time_limit: float = 0.0
     seats: list[Seat] = field(default_factory=list)
+    _idle: list[Seat] = field(default_factory=list)
+    _at: dict[str, Seat] = field(default_factory=dict)
 
     def __enter__(self) -> RayPool:
         with ExitStack() as stack:
@@ -113,16 +118,16 @@ class RayPool:
     @property
     def has_room(self) -> bool:
         """Whether a worker has nothing to do."""
-        return any(seat.asked is None for seat in self.seats)
+        return bool(self._idle)
 
     def give(self, task: Task) -> None:
         """Hand a case to a worker that has none."""
-        seat = next(seat for seat in self.seats if seat.asked is None)
+        seat = self._at[task.case.id] = self._idle.pop()
         seat.task, seat.asked = task, seat.actor.give.remote(task)
 
     def answer(self, task: Task, twin: str | None) -> None:
         """To the digest of a case: the id of a done case of the same content, or None."""
-        seat = next(seat for seat in self.seats if seat.task is task)
+        seat = self._at[task.case.id]
         seat.asked = seat.actor.answer.remote(twin)
 
     def events(self) -> Iterator[Event]:
@@ -148,15 +153,19 @@ class RayPool:
             self.seats.remove(seat)
             self._ray.kill(seat.actor)
             if task is not None:
+                del self._at[task.case.id]
                 message = f"node {seat.node} was lost ({type(error).__name__})"
                 yield task, Outcome(FAILED, str(Reason.NODE_LOST), message, trouble=Trouble.NODE)
             return
         seat.asked = None
         if task is None:
             seat.node = said
+            self._idle.append(seat)
             return
         if isinstance(said, Outcome):
             seat.task = None
+            del self._at[task.case.id]
+            self._idle.append(seat)
         yield task, said
 
     def _grow(self) -> None:
@@ -190,7 +199,9 @@ class RayPool:
     def _dismiss(self) -> None:
         for seat in self.seats:
             self._ray.kill(seat.actor)
-        self.seats.clear()
+        self.place.clean()
+        for known in (self.seats, self._idle, self._at):
+            known.clear()
 
 
 @contextmanager
@@ -240,7 +251,7 @@ def connected(address: str) -> Iterator[Any]:
 @contextmanager
 def _probe(folder: Path) -> Iterator[str]:
     """A file in the folder, by which a node can tell that it sees the same one."""
-    path = folder / f"{STAGED}probe-{uuid.uuid4().hex}"
+    path = folder / f".medimg-probe-{uuid.uuid4().hex}"
     path.touch()
     try:
         yield str(path)

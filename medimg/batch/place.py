@@ -25,11 +25,12 @@ class Place:
     """`root`: a folder, or a URL of fsspec's such as s3://bucket/results.
 
     staged: in a folder, a case is written under another name and gets its own when it is whole: of a machine that is
-    lost in the middle nothing can be mixed with what the next one writes.
+    lost in the middle nothing can be mixed with what the next one writes. part: tells the batches that share `root`.
     """
 
     root: str
     staged: bool = False
+    part: str = ""
 
     @property
     def is_store(self) -> bool:
@@ -52,7 +53,7 @@ class Place:
                 self._upload(Path(made), case)
         elif self.staged:
             options: dict[str, Any] = {"dir": self.root, "ignore_cleanup_errors": True}  # it is gone when all went well
-            with self._told(), tempfile.TemporaryDirectory(prefix=STAGED, **options) as made:
+            with self._told(), tempfile.TemporaryDirectory(prefix=f"{STAGED}{self.part}", **options) as made:
                 yield Path(made)
                 _put_in_place(Path(made), Path(self.of(case)))
         else:
@@ -73,9 +74,9 @@ class Place:
             yield Path(made) if there else None
 
     def clean(self) -> None:
-        """Remove what lost machines left half-written; nobody may be writing."""
+        """Remove what lost machines of this batch left half-written; none of it may be writing."""
         if not self.is_store:
-            for folder in Path(self.root).glob(f"{STAGED}*"):
+            for folder in Path(self.root).glob(f"{STAGED}{self.part}*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _upload(self, made: Path, case: str) -> None:

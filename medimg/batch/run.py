@@ -63,7 +63,9 @@ class Batch:
     def __init__(self, export: Export, output: Path, options: Options, listener: Listener = lambda _: None) -> None:
         self.export, self.output, self.options, self.tell = export, files.output_folder(output), options, listener
         self.pipelines = _pipelines(options.pipelines, options.trusted)
-        self.place = Place(options.results or str(self.output.resolve()), staged=options.cluster is not None)
+        self.place = Place(
+            options.results or str(self.output.resolve()), staged=options.cluster is not None, part=options.suffix
+        )
         self._names = dict(zip((p.name for p in self.pipelines), options.pipelines, strict=False))
 
     def __enter__(self) -> Batch:
