@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import toy
 
@@ -116,3 +117,28 @@ def test_scored_nodules_are_tabulated_by_threshold_and_size(repository: Path, tm
     assert "mean of 2 models" in told
     assert "0.778 at 1" in told
     assert "6-10 mm: " in told
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("kills", "| cases that were done and were done again | 0 |"),
+        ("mixed", "| bad cases named with their reason | 2 of 2 |"),
+        ("journal", "| journal: all of it, at 50 rows | "),
+        pytest.param("soak", "| worker over ", marks=pytest.mark.slow),
+        pytest.param("throughput", "| ratio | ", marks=pytest.mark.slow),
+    ],
+)
+def test_the_reliability_of_a_batch_is_measured(repository: Path, tmp_path: Path, name: str, row: str):
+    told = run_python(repository, "reliability.py", name, "--quick", "--folder", tmp_path)
+    assert row in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_of_a_million_studies_says_what_gives_out_first(repository: Path):
+    told = run_python(repository, "batch_scale.py", "--studies", 1000)
+    rows = [line.split(" | ") for line in told.splitlines() if line.startswith("| 1 ")]
+    assert len(rows) == 2
+    assert all(row[-1] == "computing |" for row in rows)
+    starved = run_python(repository, "batch_scale.py", "--storage-gb-s", 0.01)
+    assert all(line.endswith("| storage |") for line in starved.splitlines() if line.startswith("| 1,000 "))

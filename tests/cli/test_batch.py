@@ -1,0 +1,46 @@
+"""medimg batch on the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from toy import chest_crop
+
+from medimg.cli import cli
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """One crop of a chest."""
+    (tmp_path / "export").mkdir()
+    chest_crop(tmp_path / "export" / "scan.nii.gz", np.eye(4), (20.0, 22.0, 18.0))
+    return tmp_path / "export"
+
+
+def batch(export: Path, output: Path, *options: str):
+    return CliRunner().invoke(cli, ["batch", str(export), "-o", str(output), *options])
+
+
+def test_a_dry_run_says_what_it_will_take_and_runs_nothing(export, tmp_path):
+    said = batch(export, tmp_path / "out", "--pipeline", "lung_nodule_classical", "--dry-run")
+    assert said.exit_code == 0, said.output
+    assert "lung_nodule_classical\t1" in said.output
+    assert "GiB of disk, roughly, by the benchmarks" in said.output
+    assert not list((tmp_path / "out").glob("*/report.json"))
+
+
+def test_options_of_a_cluster_go_with_a_cluster(export, tmp_path):
+    said = batch(export, tmp_path / "out", "--gpus-per-worker", "0.5")
+    assert said.exit_code == 2
+    assert "--gpus-per-worker goes with --cluster ray" in said.output
+
+
+def test_without_ray_it_says_how_to_get_it(export, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    said = batch(export, tmp_path / "out", "--cluster", "ray")
+    assert said.exit_code == 2
+    assert "pip install 'medimg[cluster]'" in said.output
