@@ -61,7 +61,8 @@ def kills(folder: Path, count: int, cases: int = 6) -> None:
         batches += 1
         before: dict[str, int] = {}
         while True:
-            process = subprocess.Popen(_command(export, output, pipeline), stderr=subprocess.DEVNULL)
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            process = subprocess.Popen(_command(export, output, pipeline), **quiet)
             if done < count and not _ends_within(process, chance.uniform(0, whole)):
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
