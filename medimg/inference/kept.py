@@ -10,8 +10,8 @@ from medimg.inference.options import Engine
 
 Made = TypeVar("Made")
 
-MOST = 8
-"""Things kept at most: a few pipelines with their networks. The one that was not used for longest goes."""
+MOST = 32
+"""Things kept at most: a few pipelines and ensembles with their networks. The one not used for longest goes."""
 
 _KEPT: OrderedDict[Hashable, object] = OrderedDict()
 

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def head():
     """The head of a cluster, without processors of its own; this process is connected to it."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report to its makers
-    os.environ["RAY_worker_niceness"] = "0"  # else 15: on a busy machine its workers hardly run
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's name; else 15, and on a busy machine they starve
     import ray
     from ray.cluster_utils import Cluster
 
