@@ -24,7 +24,7 @@ STATES = (PENDING, RUNNING, DONE, FAILED, UNSUITABLE, DUPLICATE)
 """unsuitable: sound, but not for the pipeline. duplicate: of the same content as a case that is done."""
 
 QUICK = 1
-"""zlib's level: a fifteenth of the size for a third of a millisecond a series."""
+"""zlib's level: the names of 130 files take 370 bytes in place of 6,500."""
 
 
 @dataclass(frozen=True)
