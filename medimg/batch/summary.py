@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def _table(columns: tuple[str, ...], rows: Iterator[dict[str, Any]]) -> str:
 
 def _page(journal: Journal, output: Path, home: str | None, unwanted: int, skipped: int) -> str:
     rows: list[dict[str, Any]] = []
-    for case in (*journal.cases(FAILED), *(c for c in journal.cases() if c.state != FAILED)):
+    for case in chain(journal.cases(FAILED), (case for case in journal.cases() if case.state != FAILED)):
         if len(rows) == ON_PAGE:
             break
         row = _row(case, output, home)
