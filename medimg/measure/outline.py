@@ -24,7 +24,7 @@ from medimg import geometry
 from medimg.measure.levels import Levels, halo, levels
 from medimg.measure.local import Field, Local, Mask, local_cubes
 from medimg.measure.partial import Edge, edge_of
-from medimg.measure.wall import wall_of
+from medimg.measure.wall import Wall, wall_of
 from medimg.study import Volume
 
 BALL_RADII = 2.0
@@ -88,18 +88,18 @@ def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> 
     wider = None if rim is None else _drawn(local, rim, radius)
     if rim is not None and wider is not None and np.count_nonzero(wider[0]) > np.count_nonzero(mask):
         found, (mask, wall) = rim, wider
-    edge = edge_of(local, mask, found)
-    return Outline(local, edge.mask, wall, found, edge)
+    edge = edge_of(local, mask, found, wall)
+    return Outline(local, edge.mask, None if wall is None else wall.mask, found, edge)
 
 
-def _drawn(local: Local, found: Levels, radius: float) -> tuple[Mask, Mask | None] | None:
+def _drawn(local: Local, found: Levels, radius: float) -> tuple[Mask, Wall | None] | None:
     """Steps 2 and 3 at one pair of levels: mask and wall."""
     from scipy import ndimage
 
     dense = (local.smooth >= found.threshold) & local.inside
-    wall = wall_of(dense, local, radius, found.threshold)
+    wall = wall_of(dense, local, radius, found)
     ball = local.distance <= BALL_RADII * radius
-    candidates = dense & ball if wall is None else _without_sheets(dense & ball & ~wall, local, radius)
+    candidates = dense & ball if wall is None else _without_sheets(dense & ball & ~wall.mask, local, radius)
     if not (candidates & (local.distance <= radius)).any():
         return None
     connected = _component_at(candidates, _nearest(candidates, local.distance))

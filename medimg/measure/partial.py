@@ -13,6 +13,7 @@ import numpy as np
 
 from medimg.measure.levels import Levels
 from medimg.measure.local import Field, Local, Mask
+from medimg.measure.wall import Wall
 
 EDGE_MM = 1.5
 """Half width of the blurred edge, in the plane and for thin slices."""
@@ -34,42 +35,53 @@ class Edge:
     volume_mm3: float
 
 
-def edge_of(local: Local, mask: Mask, found: Levels) -> Edge:
+def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
     """The edge of `mask`, the half maximum between the levels `found`.
 
-    Cubes on the lung's side only: where a vessel or wall was cut off, the cut is the edge.
+    Where a vessel was cut off, the cut is the edge. Along a wall what the wall alone would show is taken off first.
     """
-    from scipy import ndimage
-
-    step = local.step_mm
-    outward = np.asarray(ndimage.distance_transform_edt(~mask, sampling=step))
-    inward = np.asarray(ndimage.distance_transform_edt(mask, sampling=step))
-    dense = local.smooth >= found.threshold
-    other = (dense & ~mask) | ~local.inside
-    to_other = (
-        np.asarray(ndimage.distance_transform_edt(~other, sampling=step))
-        if other.any()
-        else np.full(mask.shape, np.inf)
-    )
-    skirt = ~mask & (outward <= EDGE_MM) & (to_other > EDGE_MM)
-    rim = mask & (inward <= EDGE_MM) & (to_other > inward + step)
-    part = skirt | rim
-    level = _own_level(local, mask, inward, found)[part]
+    fitted = wall is not None and wall.alone is not None
+    alone = wall.alone if fitted else np.float32(found.lung)
+    excess = local.hu - alone
+    stands_out = local.smooth - alone >= found.threshold - found.lung
+    dense = mask | wall.mask if fitted else mask
+    part = _blurred(local, mask, stands_out & ~dense)
+    level = _own_level(local, mask, dense, found)[part]
     share = np.where(mask, np.float32(1), np.float32(0))
-    share[part] = (local.hu[part] - found.lung) / np.maximum(level - found.lung, 1.0)
+    share[part] = excess[part] / np.maximum(level - found.lung, 1.0)
     if found.is_rim:
         np.minimum(share, 1.0, out=share)
-    volume = float(share.sum(dtype=np.float64)) * step**3
-    cut, moved = _moved(share, mask, part, volume / step**3)
+    volume = float(share.sum(dtype=np.float64)) * local.step_mm**3
+    cut, moved = _moved(share, mask, part, volume / local.step_mm**3)
     return Edge(share, cut, moved, volume)
 
 
-def _own_level(local: Local, mask: Mask, inward: Field, found: Levels) -> Field:
-    """HU of the nodule just inside each cube: that of the nearest cube deeper than the edge; of a rim, its level."""
+def _blurred(local: Local, mask: Mask, other: Mask) -> Mask:
+    """The cubes about the surface of `mask` whose share their density says: away from `other` dense tissue."""
+    from scipy import ndimage
+
+    step = local.step_mm
+    other = other | ~local.inside
+    to_other = np.full(mask.shape, np.inf)
+    if other.any():
+        to_other = np.asarray(ndimage.distance_transform_edt(~other, sampling=step))
+    outward = np.asarray(ndimage.distance_transform_edt(~mask, sampling=step))
+    inward = np.asarray(ndimage.distance_transform_edt(mask, sampling=step))
+    skirt = ~mask & (outward <= EDGE_MM) & (to_other > EDGE_MM)
+    rim = mask & (inward <= EDGE_MM) & (to_other > inward + step)
+    return np.asarray(skirt | rim)
+
+
+def _own_level(local: Local, mask: Mask, dense: Mask, found: Levels) -> Field:
+    """HU of the nodule just inside each cube: that of the nearest cube deeper than the edge; of a rim, its level.
+
+    dense: nodule and wall together, in which depth is measured.
+    """
     from scipy import ndimage
 
     if found.is_rim:
         return np.full(mask.shape, found.nodule, dtype=np.float32)
+    inward = np.where(mask, ndimage.distance_transform_edt(dense, sampling=local.step_mm), 0.0)
     deepest = float(inward.max())
     if deepest < 2 * EDGE_MM:
         deep = inward >= min(EDGE_MM, DEEP_SHARE * deepest)

@@ -7,10 +7,13 @@ TMI 2006;25:435-450), curved as the lung is.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg.measure.local import Local, Mask
+from medimg.measure.levels import Levels
+from medimg.measure.local import Field, Local, Mask
 
 BALL_RADII = 1.3
 """Radius of the ball that must fit into a wall, in radii of the nodule."""
@@ -37,13 +40,25 @@ TRIMMED = 2.5
 FITS = 4
 """Rounds of fitting and trimming; it settles in two or three."""
 
+FADES_MM = 3.0
+"""So far above the pleura nothing of the wall is left in a cube's density, so far below nothing of the lung."""
+
 Points = NDArray[np.float64]
 
 
-def wall_of(dense: Mask, local: Local, radius_mm: float, threshold: float) -> Mask | None:
-    """The dense cubes that belong to a wall, (N, N, N); None where there is none near.
+@dataclass(frozen=True)
+class Wall:
+    """mask: (N, N, N), the dense cubes cut off. alone: HU of every cube if there were no nodule, the wall blurred as
+    it is beside the nodule; None where no pleura could be fitted."""
 
-    dense: what is above `threshold` HU. radius_mm: of the nodule, which is at the cube's centre.
+    mask: Mask
+    alone: Field | None
+
+
+def wall_of(dense: Mask, local: Local, radius_mm: float, found: Levels) -> Wall | None:
+    """The wall beside a nodule of `radius_mm` at the cube's centre; None where there is none near.
+
+    dense: (N, N, N), what is above the threshold of the levels `found`.
     """
     from scipy import ndimage
 
@@ -58,10 +73,10 @@ def wall_of(dense: Mask, local: Local, radius_mm: float, threshold: float) -> Ma
     rough = dense & (ndimage.distance_transform_edt(~cores, sampling=local.step_mm) <= reach)
     if np.count_nonzero(rough) < MIN_WALL_SHARE * rough.size:
         return None
-    return _below_fit(dense, rough, local, radius_mm, threshold)
+    return _below_fit(dense, rough, local, radius_mm, found)
 
 
-def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, threshold: float) -> Mask:
+def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, found: Levels) -> Wall:
     """The dense cubes on the wall's side of the fitted pleura; the rough wall where nothing can be fitted."""
     from scipy import ndimage
 
@@ -71,17 +86,33 @@ def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, thresho
     normal = _normal(rough, local)
     frame = _frame(normal)
     across = points @ frame[:, :2]
-    height = points @ normal + _to_surface(surface, local, threshold)
+    height = points @ normal + _to_surface(surface, local, found.threshold)
     away = np.linalg.norm(across, axis=1)
     outer = radius_mm + max(FIT_BEYOND_RADII * radius_mm, FIT_BEYOND_MM)
     chosen = (away > FIT_FROM_RADII * radius_mm) & (away < outer)
     if np.count_nonzero(chosen) < MIN_POINTS:
-        return rough
+        return Wall(rough, None)
     coefficients = _fitted(across[chosen] / outer, height[chosen])
-    places = (np.argwhere(dense) - centre) * local.step_mm
-    below = np.zeros_like(dense)
-    below[dense] = places @ normal <= _terms(places @ frame[:, :2] / outer) @ coefficients
-    return below
+    places = (np.argwhere(np.ones_like(dense)) - centre) * local.step_mm
+    beside = places @ frame[:, :2]
+    above = places @ normal - _terms(beside / outer) @ coefficients
+    away = np.linalg.norm(beside, axis=1)
+    ring = (away > FIT_FROM_RADII * radius_mm) & (away < outer) & local.inside.ravel()
+    alone = _profile(above, ring, local.hu.ravel(), local.step_mm, found.lung)
+    return Wall(dense & (above <= 0).reshape(dense.shape), alone.reshape(dense.shape))
+
+
+def _profile(above: Points, ring: Mask, hu: Field, step: float, lung: float) -> Field:
+    """HU of the wall alone at each height `above` the pleura: the median at that height among the cubes of the ring."""
+    bins = np.arange(-FADES_MM, FADES_MM, step / 2)
+    near = ring & (np.abs(above) < FADES_MM)
+    number = np.digitize(above[near], bins)
+    order = np.argsort(number, kind="stable")
+    edges = np.searchsorted(number[order], np.arange(1, len(bins) + 1))
+    parts = np.split(hu[near][order], edges)[1:]
+    heights = [b + step / 4 for b, part in zip(bins, parts, strict=True) if len(part)]
+    values = [float(np.median(part)) for part in parts if len(part)]
+    return np.asarray(np.interp(above, [*heights, FADES_MM], [*values, lung]), dtype=np.float32)
 
 
 def _to_surface(surface: Mask, local: Local, threshold: float) -> Points:
