@@ -12,8 +12,8 @@ CORE_RADII, CORE_QUANTILE = 0.6, 0.75
 """The nodule's own level is this quantile within so many detected radii of the centre: that of a solid core where there
 is one, whatever lies about it."""
 
-MAX_CORE_HU = 100.0
-"""Calcium and contrast do not raise the boundary above that of soft tissue."""
+MAX_CORE_HU = 400.0
+"""Calcium in the core does not raise the boundary further: half way to lung stays below fat and all soft tissue."""
 
 LUNG_MAX_HU = -500.0
 """Brighter voxels around the nodule are vessels or wall, not lung (lung masks are cut at -400 to -500 HU)."""

@@ -1,7 +1,7 @@
 """One lung nodule: its mask on the scan's own grid, and everything that is measured on its outline.
 
-Sizes come from the sub-voxel outline (`outline`), not from counting voxels of the mask; densities from the scan's own
-voxels. Definitions, sources and errors against phantoms and readers: docs/measurements.md.
+Sizes and mean density come from the sub-voxel outline (`outline`), not from counting voxels of the mask; the spread of
+densities comes from the scan's own voxels below the blurred edge. Definitions, sources and errors against phantoms and readers: docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ from medimg.study import Volume
 
 HALF = 0.5
 """A voxel belongs to the mask when at least this part of it does."""
+
+DEEP_MM = 1.5
+"""Half width of the blurred edge (`partial.EDGE_MM`): what is deeper shows the nodule alone."""
+
+DEEP_SHARE = 0.7
+"""In a nodule without such a depth, the voxels deeper than this part of the deepest one are taken."""
 
 SIZES = (
     "volume_mm3", "equivalent_diameter_mm", "long_axis_mm", "short_axis_mm", "mean_axis_mm", "fleischner_diameter_mm",
@@ -66,7 +72,8 @@ def measure_nodule(volume: Volume, nodule: NoduleMask) -> dict[str, Any]:
     kind = density(found)
     measured = {
         **_sizes(found),
-        **_hounsfield(volume.array[tuple(voxels.T)]),
+        "mean_hu": round(found.edge.mean_hu, 1),
+        **_hounsfield(volume.array[tuple(_deep(found, volume, voxels).T)]),
         **_composition(found, kind),
         "touches_border": common.touches_border(voxels, volume.shape),
     }
@@ -96,11 +103,21 @@ def _sizes(found: Outline) -> dict[str, Any]:
     }
 
 
+def _deep(found: Outline, volume: Volume, voxels: common.Voxels) -> common.Voxels:
+    """Those of the mask's voxels (N, 3) that lung does not reach: DEEP_MM below the surface, or the deepest."""
+    from scipy import ndimage
+
+    local = found.local
+    depth = ndimage.distance_transform_edt(found.mask, sampling=local.step_mm)
+    places = geometry.to_voxel(local.affine_ras, geometry.to_world(volume.affine_ras, voxels))
+    depths = ndimage.map_coordinates(depth, places.T, order=1)
+    return voxels[depths >= min(DEEP_MM, DEEP_SHARE * float(depths.max()))]
+
+
 def _hounsfield(values: Any) -> dict[str, float]:
-    """Mean, standard deviation and percentiles of the mask's voxels on the scan's own grid."""
+    """Standard deviation and percentiles of voxels on the scan's own grid."""
     p10, median, p90 = np.percentile(values, (10, 50, 90))
     told = {
-        "mean_hu": values.mean(dtype=np.float64),
         "sd_hu": values.std(dtype=np.float64),
         "p10_hu": p10,
         "median_hu": median,

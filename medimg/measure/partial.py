@@ -18,21 +18,32 @@ from medimg.measure.wall import Wall
 EDGE_MM = 1.5
 """Half width of the blurred edge, in the plane and for thin slices."""
 
+LEVEL_MM = 2.25
+"""So deep below the surface the nodule's own density is read: past the blur of the edge and that against noise."""
+
 DEEP_SHARE = 0.7
-"""In a nodule too small to be deeper than EDGE_MM, its level is that of what is deeper than this part of its depth."""
+"""In a nodule too small to be deeper, its level is that of what is deeper than this part of its depth."""
+
+
+FOOT_FROM, FOOT_TO = 0.15, 0.25
+"""Density just past the edge, as a share of the nodule's contrast: up to the first there is plain lung and the edge is
+an edge (phantoms: 0.01 to 0.04), from the second on the nodule fades away without one (a Gaussian bell: 0.27), and its
+density does not say a share. Between the two the correction fades, so that nothing jumps between two scans."""
 
 
 @dataclass(frozen=True)
 class Edge:
     """share: (N, N, N) of nodule in each cube, 0..1 (noise may exceed it). cut: the share above which `mask` begins.
 
-    volume_mm3: the sum of the shares; the cubes of `mask` hold nearly the same.
+    volume_mm3: the sum of the shares; the cubes of `mask` hold nearly the same. mean_hu: what the nodule adds to the
+    lung, blurred edge and all, over its volume: blur takes nothing from it.
     """
 
     share: Field
     cut: float
     mask: Mask
     volume_mm3: float
+    mean_hu: float
 
 
 def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
@@ -45,31 +56,41 @@ def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
     excess = local.hu - alone
     stands_out = local.smooth - alone >= found.threshold - found.lung
     dense = mask | wall.mask if fitted else mask
-    part = _blurred(local, mask, stands_out & ~dense)
+    outward, inward, to_other = _distances(local, mask, stands_out & ~dense)
+    clear = ~mask & (to_other > EDGE_MM)
+    rim = mask & (inward <= EDGE_MM) & (to_other > inward + local.step_mm)
+    part = (clear & (outward <= EDGE_MM)) | rim
+    sharp = _sharpness(excess[clear & (outward > EDGE_MM) & (outward <= EDGE_MM + local.step_mm)], found)
     level = _own_level(local, mask, dense, found)[part]
     share = np.where(mask, np.float32(1), np.float32(0))
-    share[part] = excess[part] / np.maximum(level - found.lung, 1.0)
+    share[part] += sharp * (excess[part] / np.maximum(level - found.lung, 1.0) - share[part])
     if found.is_rim:
         np.minimum(share, 1.0, out=share)
-    volume = float(share.sum(dtype=np.float64)) * local.step_mm**3
-    cut, moved = _moved(share, mask, part, volume / local.step_mm**3)
-    return Edge(share, cut, moved, volume)
+    cubes = float(share.sum(dtype=np.float64))
+    cut, moved = _moved(share, mask, part, cubes)
+    held = np.where(mask, np.float32(1), np.where(part, sharp, np.float32(0)))
+    mean = found.lung + float((excess * held).sum(dtype=np.float64)) / cubes
+    return Edge(share, cut, moved, cubes * local.step_mm**3, mean)
 
 
-def _blurred(local: Local, mask: Mask, other: Mask) -> Mask:
-    """The cubes about the surface of `mask` whose share their density says: away from `other` dense tissue."""
+def _distances(local: Local, mask: Mask, other: Mask) -> tuple[Field, Field, Field]:
+    """mm to the nodule, to what is outside it, and to `other` dense tissue or the scan's border; (N, N, N) each."""
     from scipy import ndimage
 
-    step = local.step_mm
-    other = other | ~local.inside
-    to_other = np.full(mask.shape, np.inf)
-    if other.any():
-        to_other = np.asarray(ndimage.distance_transform_edt(~other, sampling=step))
-    outward = np.asarray(ndimage.distance_transform_edt(~mask, sampling=step))
-    inward = np.asarray(ndimage.distance_transform_edt(mask, sampling=step))
-    skirt = ~mask & (outward <= EDGE_MM) & (to_other > EDGE_MM)
-    rim = mask & (inward <= EDGE_MM) & (to_other > inward + step)
-    return np.asarray(skirt | rim)
+    def to(target: Mask) -> Field:
+        if not target.any():
+            return np.full(mask.shape, np.inf, dtype=np.float32)
+        return np.asarray(ndimage.distance_transform_edt(~target, sampling=local.step_mm))
+
+    return to(mask), to(~mask), to(other | ~local.inside)
+
+
+def _sharpness(past: Field, found: Levels) -> np.float32:
+    """1 where the HU above lung just past the edge say that it is one, 0 where the nodule goes on, see FOOT_FROM."""
+    if not past.size:
+        return np.float32(1)
+    foot = float(np.median(past)) / (found.nodule - found.lung)
+    return np.float32(np.clip((FOOT_TO - foot) / (FOOT_TO - FOOT_FROM), 0.0, 1.0))
 
 
 def _own_level(local: Local, mask: Mask, dense: Mask, found: Levels) -> Field:
@@ -86,7 +107,8 @@ def _own_level(local: Local, mask: Mask, dense: Mask, found: Levels) -> Field:
     if deepest < 2 * EDGE_MM:
         deep = inward >= min(EDGE_MM, DEEP_SHARE * deepest)
         return np.full(mask.shape, max(float(local.hu[deep].mean()), found.threshold), dtype=np.float32)
-    nearest = ndimage.distance_transform_edt(inward <= EDGE_MM, return_distances=False, return_indices=True)
+    deep = inward > min(LEVEL_MM, DEEP_SHARE * deepest)
+    nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
     return np.asarray(local.smooth[tuple(nearest)], dtype=np.float32)
 
 
