@@ -7,14 +7,11 @@ from typing import Literal
 
 import numpy as np
 
+from medimg.measure.levels import SOLID_HU
 from medimg.measure.local import Mask
 from medimg.measure.outline import Outline
 
 Attenuation = Literal["solid", "part-solid", "ground-glass"]
-
-SOLID_HU = -300.0
-"""From here on tissue is solid: near half way between ground glass (-600 HU) and soft tissue, and the threshold under
-which the solid component agrees best with pathology (Cohen et al., Eur Radiol 2016;26:4465-4474)."""
 
 MIN_SOLID_DEPTH_MM = 0.75
 """Thinner strands in ground glass are vessels."""

@@ -26,6 +26,9 @@ MOST_CUBES_ACROSS = 35
 SMOOTHING_MM = 0.5
 """Standard deviation of the blur against noise, before anything is compared with a threshold."""
 
+KERNEL_MM = 0.5
+"""Standard deviation of the blur of a medium to sharp reconstruction kernel in the plane (1.2 mm at half maximum)."""
+
 PADDING = 1
 """Voxels more than the ball needs: what interpolation reads."""
 
@@ -36,7 +39,8 @@ class Local:
 
     hu: (N, N, N) float32, linear interpolation. inside: the cubes whose centre lies in the scan.
     affine_ras: cube index -> RAS mm; its axes run along the scan's own, made orthogonal. step_mm: edge of a cube.
-    distance: (N, N, N) mm from the detection.
+    distance: (N, N, N) mm from the detection. blur_mm: standard deviation of what blurs an edge of hu, on average over
+    the directions: kernel, voxels and interpolation.
     """
 
     hu: Field
@@ -44,6 +48,7 @@ class Local:
     affine_ras: geometry.Affine
     step_mm: float
     distance: Field
+    blur_mm: float
 
     @cached_property
     def smooth(self) -> Field:
@@ -82,7 +87,12 @@ def local_cubes(volume: Volume, center_ras: geometry.Points, radius_mm: float, r
     line = (np.arange(2 * half + 1) - half) * step
     squares = line.astype(np.float32) ** 2
     distance = np.sqrt(squares[:, None, None] + squares[None, :, None] + squares[None, None, :])
-    return Local(hu, _in_scan(volume, affine, 2 * half + 1), affine, step, distance)
+    return Local(hu, _in_scan(volume, affine, 2 * half + 1), affine, step, distance, _blur_mm(volume))
+
+
+def _blur_mm(volume: Volume) -> float:
+    """A voxel averages over its box (variance s2 / 12), linear interpolation over a triangle (s2 / 6)."""
+    return float(np.sqrt(KERNEL_MM**2 + np.mean(volume.spacing_mm**2) / 4))
 
 
 def _orthonormal(affine: geometry.Affine) -> NDArray[np.float64]:

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from medimg import geometry
-from medimg.measure.levels import Levels, halo, levels
+from medimg.measure.levels import Levels, levels
 from medimg.measure.local import Field, Local, Mask, local_cubes
 from medimg.measure.partial import Edge, edge_of
+from medimg.measure.rim import rim_levels
 from medimg.measure.wall import Wall, wall_of
 from medimg.study import Volume
 
@@ -84,7 +85,7 @@ def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> 
     if drawn is None:
         return None
     mask, wall = drawn
-    rim = halo(local, mask, found, radius)
+    rim = rim_levels(local, mask, found, BALL_RADII * radius)
     wider = None if rim is None else _drawn(local, rim, radius)
     if rim is not None and wider is not None and np.count_nonzero(wider[0]) > np.count_nonzero(mask):
         found, (mask, wall) = rim, wider

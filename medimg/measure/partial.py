@@ -25,6 +25,9 @@ DEEP_SHARE = 0.7
 """In a nodule too small to be deeper, its level is that of what is deeper than this part of its depth."""
 
 
+MIN_TISSUE = 8
+"""Fewer dense cubes together (1 mm3 of the smallest) are noise, not a vessel."""
+
 FOOT_FROM, FOOT_TO = 0.15, 0.25
 """Density just past the edge, as a share of the nodule's contrast: up to the first there is plain lung and the edge is
 an edge (phantoms: 0.01 to 0.04), from the second on the nodule fades away without one (a Gaussian bell: 0.27), and its
@@ -56,7 +59,7 @@ def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
     excess = local.hu - alone
     stands_out = local.smooth - alone >= found.threshold - found.lung
     dense = mask | wall.mask if fitted else mask
-    outward, inward, to_other = _distances(local, mask, stands_out & ~dense)
+    outward, inward, to_other = _distances(local, mask, _tissue(stands_out & ~dense))
     clear = ~mask & (to_other > EDGE_MM)
     rim = mask & (inward <= EDGE_MM) & (to_other > inward + local.step_mm)
     part = (clear & (outward <= EDGE_MM)) | rim
@@ -71,6 +74,18 @@ def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
     held = np.where(mask, np.float32(1), np.where(part, sharp, np.float32(0)))
     mean = found.lung + float((excess * held).sum(dtype=np.float64)) / cubes
     return Edge(share, cut, moved, cubes * local.step_mm**3, mean)
+
+
+def _tissue(dense: Mask) -> Mask:
+    """The parts of at least MIN_TISSUE cubes."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(dense)
+    if count == 0:
+        return dense
+    large = np.bincount(labels.ravel()) >= MIN_TISSUE
+    large[0] = False
+    return np.asarray(large[labels])
 
 
 def _distances(local: Local, mask: Mask, other: Mask) -> tuple[Field, Field, Field]:
