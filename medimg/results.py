@@ -6,7 +6,7 @@ written (CSV, HTML, PNG) is rendered from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,18 +38,32 @@ class Finding:
     segment: int | None = None
     measurements: dict[str, Any] = field(default_factory=dict)
 
+    def rounded(self) -> Finding:
+        """As it is written: millimetres to 1e-3, probability to 1e-6. What is made from it is the same next time."""
+        x, y, z = (round(float(v), 3) for v in self.center_lps_mm)
+        box = self.box_lps_mm
+        return replace(
+            self,
+            center_lps_mm=(x, y, z),
+            diameter_mm=_rounded(self.diameter_mm, 3),
+            volume_mm3=_rounded(self.volume_mm3, 3),
+            box_lps_mm=None if box is None else tuple(round(float(v), 3) for v in box),  # type: ignore[arg-type]
+            probability=_rounded(self.probability, 6),
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; millimetres rounded to 1e-3, probability to 1e-6."""
+        """JSON-ready, `rounded`."""
+        told = self.rounded()
         return {
-            "id": self.id,
-            "label": self.label,
-            "probability": _rounded(self.probability, 6),
-            "center_lps_mm": [_rounded(v, 3) for v in self.center_lps_mm],
-            "diameter_mm": _rounded(self.diameter_mm, 3),
-            "volume_mm3": _rounded(self.volume_mm3, 3),
-            "box_lps_mm": None if self.box_lps_mm is None else [_rounded(v, 3) for v in self.box_lps_mm],
-            "segment": self.segment,
-            "measurements": self.measurements,
+            "id": told.id,
+            "label": told.label,
+            "probability": told.probability,
+            "center_lps_mm": list(told.center_lps_mm),
+            "diameter_mm": told.diameter_mm,
+            "volume_mm3": told.volume_mm3,
+            "box_lps_mm": None if told.box_lps_mm is None else list(told.box_lps_mm),
+            "segment": told.segment,
+            "measurements": told.measurements,
         }
 
     @classmethod

@@ -119,11 +119,11 @@ def ball(shape, affine_ras, center_ras, radius_mm):
 
 
 def chest_crop(path: Path, affine_ras, center_ras, shape=(48, 48, 40), radius_mm=5.0) -> np.ndarray:
-    """A crop of lung (-850 HU, some noise) with a bell of 400 HU, half as high at `radius_mm`; the mask inside that."""
+    """A crop of lung (-850 HU, some noise) with a bell of 100 HU, half as high at `radius_mm`; the mask inside that."""
     distance = distance_mm(shape, affine_ras, center_ras)
     bell = 0.5 ** ((distance / radius_mm) ** 2)
     noise = np.random.default_rng(0).normal(0, 10, shape)
-    volumes.write_nifti(path, (-850 + 1250 * bell + noise).astype(np.int16), affine_ras)
+    volumes.write_nifti(path, (-850 + 950 * bell + noise).astype(np.int16), affine_ras)
     return distance <= radius_mm
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from medimg.measure.levels import SOLID_HU
+from medimg.measure.levels import CALCIUM_HU, SOLID_HU
 from medimg.measure.local import Mask
 from medimg.measure.outline import Outline
 
@@ -24,10 +24,6 @@ BLUR_MM = 1.5
 
 MIN_GLASS_SHARE = 0.1
 """A nodule with less than this beyond the blur of its solid part is solid."""
-
-CALCIUM_HU = 200.0
-"""From here on a nodule holds calcium (Khan et al., Ann Thorac Med 2010;5:67-79): soft tissue with contrast medium
-stays below."""
 
 MIN_CALCIUM_MM3 = 4.0
 """Less is noise of a sharp kernel."""

@@ -12,12 +12,16 @@ CORE_RADII, CORE_QUANTILE = 0.6, 0.75
 """The nodule's own level is this quantile within so many detected radii of the centre: that of a solid core where there
 is one, whatever lies about it."""
 
-MAX_CORE_HU = 400.0
-"""Calcium in the core does not raise the boundary further: half way to lung stays below fat and all soft tissue."""
+MAX_CORE_HU = 100.0
+"""Calcium and contrast do not raise the boundary above that of soft tissue."""
 
 SOLID_HU = -300.0
 """From here on tissue is solid: near half way between ground glass (-600 HU) and soft tissue, and the threshold under
 which the solid component agrees best with pathology (Cohen et al., Eur Radiol 2016;26:4465-4474)."""
+
+CALCIUM_HU = 200.0
+"""From here on a nodule holds calcium (Khan et al., Ann Thorac Med 2010;5:67-79): soft tissue with contrast medium
+stays below."""
 
 LUNG_MAX_HU = -500.0
 """Brighter voxels around the nodule are vessels or wall, not lung (lung masks are cut at -400 to -500 HU)."""

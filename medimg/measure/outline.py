@@ -85,7 +85,7 @@ def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> 
     if drawn is None:
         return None
     mask, wall = drawn
-    rim = rim_levels(local, mask, found, BALL_RADII * radius)
+    rim = rim_levels(local, mask, found, radius, BALL_RADII * radius)
     wider = None if rim is None else _drawn(local, rim, radius)
     if rim is not None and wider is not None and np.count_nonzero(wider[0]) > np.count_nonzero(mask):
         found, (mask, wall) = rim, wider

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medimg.measure.levels import Levels
+from medimg.measure.levels import CALCIUM_HU, Levels
 from medimg.measure.local import Field, Local, Mask
 from medimg.measure.wall import Wall
 
@@ -24,6 +24,9 @@ LEVEL_MM = 2.25
 DEEP_SHARE = 0.7
 """In a nodule too small to be deeper, its level is that of what is deeper than this part of its depth."""
 
+
+SOFT_HU = 100.0
+"""Where the core is denser than soft tissue and what is just below the edge is not calcified, the latter counts."""
 
 MIN_TISSUE = 8
 """Fewer dense cubes together (1 mm3 of the smallest) are noise, not a vessel."""
@@ -122,9 +125,17 @@ def _own_level(local: Local, mask: Mask, dense: Mask, found: Levels) -> Field:
     if deepest < 2 * EDGE_MM:
         deep = inward >= min(EDGE_MM, DEEP_SHARE * deepest)
         return np.full(mask.shape, max(float(local.hu[deep].mean()), found.threshold), dtype=np.float32)
-    deep = inward > min(LEVEL_MM, DEEP_SHARE * deepest)
-    nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
-    return np.asarray(local.smooth[tuple(nearest)], dtype=np.float32)
+    deep = _nearest(local.smooth, inward > min(LEVEL_MM, DEEP_SHARE * deepest))
+    shell = _nearest(local.smooth, inward > EDGE_MM)
+    return np.where((deep > SOFT_HU) & (shell < CALCIUM_HU), np.minimum(shell, deep), deep)
+
+
+def _nearest(values: Field, mask: Mask) -> Field:
+    """The value of the nearest cube of `mask`, which is not empty, at every cube."""
+    from scipy import ndimage
+
+    at = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    return np.asarray(values[tuple(at)], dtype=np.float32)
 
 
 def _moved(share: Field, mask: Mask, part: Mask, cubes: float) -> tuple[float, Mask]:

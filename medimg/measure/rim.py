@@ -22,11 +22,18 @@ CLEAR_MM = 1.5
 MIN_RIM_HU, MIN_RIM_MM = 110.0, 1.0
 """A rim denser than lung by less (half of the lightest ground glass), or thinner, is what a soft kernel leaves."""
 
+MAX_CORE_SHARE = 0.8
+"""...and only looked for where the core has at most this part of the detected diameter: many solid tumours fade out
+over millimetres, but their detectors, as their readers, do not take that in."""
+
 MAX_RATIO = 0.5
 """Two balls leave at most this part of the squares that one leaves; about a solid ball they leave more than one."""
 
 SOFTEST = 1.5
 """The one ball's edge is up to so many times as wide as the scan's blur: real margins are not sharp."""
+
+MIN_POINTS = 8
+"""Twice the parameters of the two balls."""
 
 STARTS = ((-650.0, 1.0), (-500.0, 2.0), (-700.0, 0.5))
 """Density and thickness of the rim from which the fit starts; the best of them counts."""
@@ -44,10 +51,11 @@ class Profile:
     core_mm: float
 
 
-def rim_levels(local: Local, mask: Mask, found: Levels, reach_mm: float) -> Levels | None:
-    """Levels of a rim about `mask`, the outline at `found`, within `reach_mm`; None where lung begins at once."""
+def rim_levels(local: Local, mask: Mask, found: Levels, radius_mm: float, reach_mm: float) -> Levels | None:
+    """Levels of a rim about `mask`, the outline at `found` of a detection of `radius_mm`, within `reach_mm` of its
+    centre; None where lung begins at once."""
     line = _profile(local, mask, found, reach_mm)
-    if reach_mm - line.core_mm < MIN_RIM_MM or len(line.radius) < len(STARTS) * 2:
+    if line.core_mm > MAX_CORE_SHARE * radius_mm or len(line.radius) < MIN_POINTS:
         return None
     alone = _one_ball(line, found, local.blur_mm)
     both, (level, outer, inner) = _two_balls(line, found, local.blur_mm, reach_mm)

@@ -27,10 +27,13 @@ DEFAULT_MIN_LESION_MM3 = 100.0
 def measure(case: Case, options: dict[str, Any]) -> None:
     """Measure the case's findings: a mask for each detection, or a finding for each segmented lesion."""
     with case.clock.time("measure"):
+        # from the numbers that are written: measured again from a report folder, everything is the same
+        case.report.findings = [finding.rounded() for finding in case.report.findings]
         if case.pipeline.task == "detection":
             _measure_detections(case)
         else:
             _measure_lesions(case, options)
+        case.report.findings = [finding.rounded() for finding in case.report.findings]
 
 
 def _measure_detections(case: Case) -> None:

@@ -46,9 +46,8 @@ def test_a_dicom_scan_gives_a_structured_report_in_its_study(chest, tmp_path):
         "report", tmp_path / "out", "--format", "nifti", "--format", "seg", "--format", "sr", "-o", tmp_path / "again"
     )
     assert again.exit_code == 0, again.output
-    first, second = (pydicom.dcmread(tmp_path / name / "report.dcm") for name in ("out", "again"))
-    assert first.SOPInstanceUID == second.SOPInstanceUID
-    assert len(first.ContentSequence) == len(second.ContentSequence)
+    first, second = ((tmp_path / name / "report.dcm").read_bytes() for name in ("out", "again"))
+    assert first == second
 
 
 def test_a_nifti_scan_goes_out_as_dicom_beside_its_reference(chest, tmp_path):

@@ -61,6 +61,7 @@ def build_dicom(
 ) -> DicomResults:
     """Build the objects of `kinds` (keys of KINDS); nothing at all for a scan that is no DICOM and has no reference.
 
+    What must be said about them is added to the report's warnings, so that the objects built next say it too.
     volumes: role -> scan, the first on the report's grid. Never raises for what scan and report hold.
     """
     options = options or DicomOptions()
@@ -110,9 +111,11 @@ class _Builder:
         }
         written = []
         for kind in (kind for kind in KINDS if kind in kinds):
+            self._tell()
             for dataset in self._made(KINDS[kind], makers[kind]):
                 self.results.objects[KINDS[kind]] = dataset
                 written.append(_entry(kind, dataset))
+        self._tell()
         tracking = {finding.id: self.identity.tracking(finding) for finding in self.report.findings}
         self.results.document = {
             "study_uid": str(self.maker.original.who.StudyInstanceUID),
@@ -120,6 +123,11 @@ class _Builder:
             "objects": written,
             "tracking_uids": tracking,
         }
+
+    def _tell(self) -> None:
+        """Put what was said so far among the report's warnings: read back and rendered again, it says the same."""
+        said, warnings = (*self.results.warnings, *self.results.failed), self.report.warnings
+        warnings += [text for text in said if text not in warnings]
 
     def _made(self, name: str, make: Callable[[], list[Dataset]]) -> list[Dataset]:
         """The object, if there is anything to put in it; none, and a line about it, where it cannot be made."""

@@ -147,8 +147,13 @@ IMAGING = Code("363679005", "SCT", "Imaging procedure")
 """Procedure Reported of any other modality."""
 
 
+NUMBER_OF_FINDINGS = Code("246206008", "SCT", "Number of lesions")
+
+
 def quantity(name: str) -> Quantity:
-    """The row of a measurement's name, or a private concept with the unit its suffix tells."""
+    """The row of a measurement's name, or a private concept with the unit its suffix tells; counts are of lesions."""
+    if name.endswith("_count"):
+        return Quantity(NUMBER_OF_FINDINGS, NO_UNITS)
     unit = next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), NO_UNITS)
     return QUANTITIES.get(name) or Quantity(private(name), unit)
 

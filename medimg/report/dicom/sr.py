@@ -1,6 +1,7 @@
 """report.dcm: a TID 1500 Measurement Report as Comprehensive 3D SR (PS3.16, PS3.3 section A.35.13).
 
-One measurement group a finding (TID 1411), or one that says that nothing was found (TID 1501).
+One measurement group a finding (TID 1411), and one of the scan (TID 1501): its own measurements and advice, or that
+nothing was found. What the advice says in full stands as text beside the groups.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 import medimg
+from medimg.report.dicom import advice
 from medimg.report.dicom.codes import (
     ABSENT,
     IMAGING,
     NO_UNITS,
+    NUMBER_OF_FINDINGS,
     PRIVATE_SCHEME,
     PROCEDURES,
     Property,
@@ -29,7 +32,7 @@ from medimg.report.dicom.original import Original, Plane
 from medimg.report.dicom.seg import Built, Codes
 from medimg.report.dicom.segments import Segment
 from medimg.report.dicom.uids import Identity
-from medimg.report.dicom.values import evaluations, measurements
+from medimg.report.dicom.values import evaluations, measurements, of_scan
 from medimg.report.dicom.views import image_views
 from medimg.results import Finding
 
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 
 DEVICE = Code("121007", "DCM", "Device")
 COMMENT = Code("121106", "DCM", "Comment")
-NUMBER_OF_FINDINGS = Code("246206008", "SCT", "Number of lesions")
+RECOMMENDATION = Code("121075", "DCM", "Recommendation")
 FINDING = Property(Code("121071", "DCM", "Finding"))
 """What a pipeline looks for that does not say it (`finding` among its codes)."""
 
@@ -99,11 +102,13 @@ def _content(
     report = MeasurementReport(
         observation_context=_observer(maker, identity),
         procedure_reported=PROCEDURES.get(maker.original.modality, IMAGING),
-        imaging_measurements=[*groups] or [_nothing_found(identity, codes, algorithm)],
+        imaging_measurements=[*groups, *_scan_group(maker, identity, codes, algorithm)],
         referenced_images=_shown(images, maker.original, seg) or None,
     )
-    for text in (medimg.NOT_A_MEDICAL_DEVICE, *maker.report.warnings):
-        report[0].ContentSequence.append(TextContentItem(COMMENT, text, RelationshipTypeValues.CONTAINS))
+    texts = [(COMMENT, text) for text in (medimg.NOT_A_MEDICAL_DEVICE, *maker.report.warnings)]
+    texts += [(RECOMMENDATION, advice.words(entry)) for entry in maker.report.advice]
+    for concept, text in texts:
+        report[0].ContentSequence.append(TextContentItem(concept, text, RelationshipTypeValues.CONTAINS))
     return report
 
 
@@ -146,6 +151,7 @@ def _group(
 
     what = property_of(finding.label, codes)
     segment = _segment_of(finding, seg)
+    said = advice.of_finding(maker.report.advice, finding.id)
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=identity.tracking(finding), identifier=finding.id),
         referenced_segment=None if segment is None or seg is None else _segment(segment, seg, maker.original),
@@ -154,15 +160,15 @@ def _group(
         finding_category=what.category,
         finding_sites=_sites(codes),
         algorithm_id=algorithm,
-        measurements=measurements(finding) or None,
-        qualitative_evaluations=evaluations(finding) or None,
+        measurements=[*measurements(finding), *advice.probabilities(said)] or None,
+        qualitative_evaluations=[*evaluations(finding), *advice.assessments(said)] or None,
     )
 
 
-def _nothing_found(
-    identity: Identity, codes: Codes, algorithm: AlgorithmIdentification
-) -> MeasurementsAndQualitativeEvaluations:
-    """That what the pipeline looks for was not found: 0 of them, and the kind absent (TID 1501)."""
+def _scan_group(
+    maker: Maker, identity: Identity, codes: Codes, algorithm: AlgorithmIdentification
+) -> list[MeasurementsAndQualitativeEvaluations]:
+    """What is said of the scan (TID 1501): its measurements and advice; that nothing was found as 0 and absent."""
     from highdicom.sr import (
         Measurement,
         MeasurementsAndQualitativeEvaluations,
@@ -170,16 +176,27 @@ def _nothing_found(
         TrackingIdentifier,
     )
 
-    what = property_of("finding", codes) if "finding" in codes else FINDING
-    return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=identity.other("nothing found"), identifier="nothing found"),
-        finding_type=what.kind,
-        finding_category=what.category,
-        finding_sites=_sites(codes),
-        algorithm_id=algorithm,
-        measurements=[Measurement(NUMBER_OF_FINDINGS, 0, NO_UNITS)],
-        qualitative_evaluations=[QualitativeEvaluation(what.kind, ABSENT)],
-    )
+    report, what = maker.report, property_of("finding", codes) if "finding" in codes else FINDING
+    said = advice.of_finding(report.advice, None)
+    numbers, words = of_scan(report.measurements), advice.assessments(said)
+    if not report.findings:
+        counted = any(name.endswith("_count") for name in report.measurements)
+        numbers += [] if counted else [Measurement(NUMBER_OF_FINDINGS, 0, NO_UNITS)]
+        words.append(QualitativeEvaluation(what.kind, ABSENT))
+    if not numbers and not words:
+        return []
+    name = "scan" if report.findings else "nothing found"
+    return [
+        MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=TrackingIdentifier(uid=identity.other(name), identifier=name),
+            finding_type=what.kind,
+            finding_category=what.category,
+            finding_sites=_sites(codes),
+            algorithm_id=algorithm,
+            measurements=numbers or None,
+            qualitative_evaluations=words or None,
+        )
+    ]
 
 
 def _sites(codes: Codes) -> list[FindingSite] | None:

@@ -24,15 +24,16 @@ class Identity:
         digests = [str(entry.get("sha256")) for entry in report.inputs]
         scan = (original.who.StudyInstanceUID, original.series_uid)
         self._made_by = (*scan, *digests, report.pipeline.get("sha256"), medimg.__version__)
-        self._result = _digest(report)
+        self._report, self._labels = report, _digest(report)
 
     def series(self, kind: str) -> str:
         """Series Instance UID of the objects of that kind."""
         return derived("series", kind, *self._made_by)
 
     def instance(self, kind: str, *variant: object) -> str:
-        """SOP Instance UID; `variant` is what else decides its content."""
-        return derived("instance", kind, *self._made_by, self._result, *variant)
+        """SOP Instance UID; `variant` is what else decides its content. Warnings stand in all but a SEG."""
+        warnings = () if kind == "seg" else self._report.warnings
+        return derived("instance", kind, *self._made_by, *self._result, *warnings, *variant)
 
     def tracking(self, finding: Finding) -> str:
         """Tracking UID of a finding: its name and its place to the millimetre."""
@@ -44,13 +45,23 @@ class Identity:
 
     def other(self, *parts: object) -> str:
         """Any other UID that the objects need."""
-        return derived("other", *self._made_by, self._result, *parts)
+        return derived("other", *self._made_by, *self._result, *parts)
+
+    @property
+    def _result(self) -> tuple[str, str]:
+        """Of all that is said of the scan, without times and paths, and of the label map."""
+        said = [
+            [finding.to_dict() for finding in self._report.findings],
+            self._report.measurements,
+            self._report.advice,
+            self._report.provenance.get("codes", {}),
+        ]
+        return json.dumps(said, sort_keys=True, default=str), self._labels
 
 
 def _digest(report: Report) -> str:
-    """Of findings and label map, without times and paths."""
-    findings = [finding.to_dict() for finding in report.findings]
-    digest = hashlib.sha256(json.dumps(findings, sort_keys=True, default=str).encode())
+    """Of the label map."""
+    digest = hashlib.sha256()
     if report.segmentation is not None:
         labels = {str(value): name for value, name in sorted(report.segmentation.labels.items())}
         digest.update(json.dumps(labels).encode())

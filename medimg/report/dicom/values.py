@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydicom.sr.coding import Code
@@ -24,10 +24,19 @@ ENDS = "_ends_lps_mm"
 
 def measurements(finding: Finding) -> list[Measurement]:
     """Every number of the finding; what could not be measured (None) is left out, never 0."""
+    return _numbers(_values(finding))
+
+
+def of_scan(measured: Mapping[str, Any]) -> list[Measurement]:
+    """Every number of a report's own measurements, those of the whole scan."""
+    return _numbers(_flat(measured))
+
+
+def _numbers(values: Iterable[tuple[str, Any]]) -> list[Measurement]:
     from highdicom.sr import Measurement
 
     items = []
-    for name, value in _values(finding):
+    for name, value in values:
         if not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value):
             what = quantity(name)
             items.append(Measurement(what.concept, value * what.factor, what.unit, derivation=what.derivation))
