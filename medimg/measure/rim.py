@@ -54,8 +54,11 @@ class Profile:
 def rim_levels(local: Local, mask: Mask, found: Levels, radius_mm: float, reach_mm: float) -> Levels | None:
     """Levels of a rim about `mask`, the outline at `found` of a detection of `radius_mm`, within `reach_mm` of its
     centre; None where lung begins at once."""
-    line = _profile(local, mask, found, reach_mm)
-    if line.core_mm > MAX_CORE_SHARE * radius_mm or len(line.radius) < MIN_POINTS:
+    core_mm = float(np.cbrt(3 * np.count_nonzero(mask) / (4 * np.pi))) * local.step_mm
+    if core_mm > MAX_CORE_SHARE * radius_mm:
+        return None
+    line = _profile(local, mask, found, core_mm, reach_mm)
+    if len(line.radius) < MIN_POINTS:
         return None
     alone = _one_ball(line, found, local.blur_mm)
     both, (level, outer, inner) = _two_balls(line, found, local.blur_mm, reach_mm)
@@ -64,16 +67,15 @@ def rim_levels(local: Local, mask: Mask, found: Levels, radius_mm: float, reach_
     return Levels(level, found.lung, is_rim=True)
 
 
-def _profile(local: Local, mask: Mask, found: Levels, reach_mm: float) -> Profile:
+def _profile(local: Local, mask: Mask, found: Levels, core_mm: float, reach_mm: float) -> Profile:
     """By distance from the core's surface, in steps of a cube; the surface has the radius of the core's volume."""
     from scipy import ndimage
 
     step = local.step_mm
     outward = np.asarray(ndimage.distance_transform_edt(~mask, sampling=step))
     inward = np.asarray(ndimage.distance_transform_edt(mask, sampling=step))
-    core = float(np.cbrt(3 * np.count_nonzero(mask) / (4 * np.pi))) * step
     # a cube beside the surface has its centre half a cube from it
-    radius = core + np.where(mask, step / 2 - inward, outward - step / 2)
+    radius = core_mm + np.where(mask, step / 2 - inward, outward - step / 2)
     used = local.inside & (radius > 0) & (radius < reach_mm)
     other = (local.smooth >= found.threshold) & ~mask
     if other.any():
@@ -82,7 +84,7 @@ def _profile(local: Local, mask: Mask, found: Levels, reach_mm: float) -> Profil
     count = np.bincount(at).astype(np.float64)
     some = count > 0
     mean = [np.bincount(at, values[used])[some] / count[some] for values in (radius, local.hu)]
-    return Profile(mean[0], mean[1], count[some], core)
+    return Profile(mean[0], mean[1], count[some], core_mm)
 
 
 def _one_ball(line: Profile, found: Levels, blur_mm: float) -> float:

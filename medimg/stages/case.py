@@ -10,14 +10,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import medimg
 from medimg.dicom.options import AS_SCANNED, ReadOptions
 from medimg.pipeline import Pipeline
 from medimg.results import Report
 from medimg.study import Volume
+
+if TYPE_CHECKING:
+    from medimg.inference.roi import Chest
 
 RECORDED_PACKAGES = ("monai", "torch", "numpy", "SimpleITK", "pydicom", "imagecodecs", "nibabel")
 """Whose versions can change a result."""
@@ -60,6 +64,13 @@ class Case:
     def first(self) -> Volume:
         """The volume whose grid every result is on."""
         return next(iter(self.volumes.values()))
+
+    @cached_property
+    def chest(self) -> Chest:
+        """That volume as a chest CT, whose lungs are searched for once for all stages."""
+        from medimg.inference.roi import Chest
+
+        return Chest(self.first)
 
 
 def describe_input(role: str, volume: Volume) -> dict[str, Any]:

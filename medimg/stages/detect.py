@@ -31,7 +31,7 @@ def detect(case: Case, options: DetectOptions, by_network: Callable[[Chest, Dete
 
     by_network: runs the bundle's network with other options than these; not called where the method is shape.
     """
-    chest = Chest(case.first)
+    chest = case.chest
     path = case.pipeline.bundle / SHAPE
     if options.method == "shape":
         findings, warnings = find_by_shape(chest, read_classifier(path), options.label)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from medimg.inference.roi import lungs
 from medimg.measure import common
 from medimg.measure.lesion import lesions, volumes_of_groups
 from medimg.measure.nodule import measure_nodule, segment_nodule
@@ -42,7 +41,7 @@ def _measure_detections(case: Case) -> None:
     labels = np.zeros(volume.shape, dtype=np.uint8)
     names: dict[int, str] = {}
     measured = []
-    region = lungs(volume) if case.report.findings else None
+    region = case.chest.lungs if case.report.findings else None
     lung_map = None if region is None else LungMap(region)
     for value, finding in enumerate(case.report.findings, start=1):
         outlined = _outlined(volume, finding, labels, value, lung_map) if value <= MAX_LABELS else None

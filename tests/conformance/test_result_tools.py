@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from conformance import results
+from conformance import advice, results
 from conformance.cases.enhanced import Slice, enhanced
 from conformance.cases.geometry import DIRECTIONS, normal, turned
 from conformance.cases.phantom import AXIAL, Phantom, line
@@ -173,6 +173,73 @@ def test_tid1500reader_reads_every_finding_with_its_numbers_and_its_segment(tmp_
     assert values["99MEDIMG", "novel_index"] == (0.25, "1")
     yes = [item["conceptValue"]["CodeMeaning"] for item in first["qualitativeEvaluations"]]
     assert "Yes" in yes
+
+
+@pytest.fixture
+def advised_report(tmp_path):
+    """report.dcm of two nodules with the scan's own measurements and advice on them."""
+    volume = scanned(tmp_path / "dicom")
+    built = build_dicom(advice.advised(results.labelled(volume)), {"ct": volume}, ("seg", "sr"))
+    assert built.failed == []
+    built.objects["report.dcm"].save_as(tmp_path / "report.dcm", enforce_file_format=True)
+    return tmp_path / "report.dcm"
+
+
+def _numbers_of(group: dict) -> list[tuple[str, str, float, str | None]]:
+    return [
+        (
+            item["quantity"]["CodingSchemeDesignator"],
+            item["quantity"]["CodeValue"],
+            float(item["value"]),
+            item.get("derivationModifier", {}).get("CodeMeaning"),
+        )
+        for item in group["measurementItems"]
+    ]
+
+
+def _words_of(group: dict) -> dict[str, str]:
+    said = group["qualitativeEvaluations"]
+    return {item["conceptCode"]["CodeValue"]: item["conceptValue"]["CodeValue"] for item in said}
+
+
+def test_advice_and_the_scans_own_measurements_are_codes_that_others_read(advised_report, tmp_path):
+    assert results.errors_of(advised_report) == []
+    first, _, scan = _tid1500(advised_report, tmp_path)["Measurements"]
+    assert ("SCT", "246206008", 2.0, None) in _numbers_of(scan)
+    assert ("99MEDIMG", "whole_mm3", 12.5, None) in _numbers_of(scan)
+    cancer = [(value, kind) for _, code, value, kind in _numbers_of(first) if code == "111047"]
+    assert [kind for _, kind in cancer] == ["Minimum", "Maximum"] * 2
+    assert all(0 < value < 100 for value, _ in cancer)
+    for group in (first, scan):
+        words = _words_of(group)
+        # what is known of the nodule leaves a range: its ends, and never an assessment
+        assert (words["lung_rads_least"], words["lung_rads_most"]) == ("RID50136", "RID50139")
+        assert "RID50134" not in words
+
+
+def test_the_words_of_the_advice_stand_in_the_report_in_full(advised_report):
+    report = pydicom.dcmread(advised_report)
+    texts = [
+        item.TextValue
+        for item in report.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Recommendation"
+    ]
+    assert len(texts) == 1 + 2 * 4
+    assert texts[0].startswith("Lung-RADS v2022, scan: 1 to 4A. ")
+    assert all("Not known:" in text or "not applicable" in text for text in texts)
+
+
+def test_a_category_without_a_doubt_is_radlexs_assessment(tmp_path):
+    volume = scanned(tmp_path / "dicom")
+    report = results.labelled(volume)
+    report.findings.clear()
+    report.segmentation.array[:] = 0
+    built = build_dicom(advice.advised(report), {"ct": volume}, ("sr",))
+    built.objects["report.dcm"].save_as(tmp_path / "report.dcm", enforce_file_format=True)
+    assert results.errors_of(tmp_path / "report.dcm") == []
+    (group,) = _tid1500(tmp_path / "report.dcm", tmp_path)["Measurements"]
+    assert _words_of(group)["RID50134"] == "RID50136"
+    assert ("SCT", "246206008", 0.0, None) in _numbers_of(group)
 
 
 def test_dsrdump_reads_the_report(tmp_path):
