@@ -35,6 +35,7 @@ MIN_LUNG_FRACTION = 0.03
 MIN_CONTRAST_HU = 100.0
 """Half of the lightest ground-glass (about -700 HU against -850..-900); below this there is no nodule to outline."""
 
+
 @dataclass(frozen=True)
 class Levels:
     """HU of the nodule and of the lung about it; is_rim: of its rim of ground glass, which holds a denser core."""

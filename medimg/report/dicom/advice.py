@@ -74,7 +74,9 @@ def words(entry: Entry) -> str:
     about = entry.get("finding_id") or "scan"
     missing = entry.get("missing") or ()
     unknown = f" Not known: {', '.join(map(str, missing))}." if missing else ""
-    return f"{entry.get('rule')}, {about}: {entry.get('category')}. {entry.get('text')}.{unknown} ({entry.get('source')})"
+    return (
+        f"{entry.get('rule')}, {about}: {entry.get('category')}. {entry.get('text')}.{unknown} ({entry.get('source')})"
+    )
 
 
 def _coded(entry: Entry) -> Iterator[tuple[Code, Code]]:
