@@ -1,7 +1,8 @@
 """One lung nodule: its mask on the scan's own grid, and everything that is measured on its outline.
 
 Sizes and mean density come from the sub-voxel outline (`outline`), not from counting voxels of the mask; the spread of
-densities comes from the scan's own voxels below the blurred edge. Definitions, sources and errors against phantoms and readers: docs/measurements.md.
+densities comes from the scan's own voxels below the blurred edge. Definitions, sources and errors against phantoms and
+readers: docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def _deep(found: Outline, volume: Volume, voxels: common.Voxels) -> common.Voxel
     depth = ndimage.distance_transform_edt(found.mask, sampling=local.step_mm)
     places = geometry.to_voxel(local.affine_ras, geometry.to_world(volume.affine_ras, voxels))
     depths = ndimage.map_coordinates(depth, places.T, order=1)
-    return voxels[depths >= min(DEEP_MM, DEEP_SHARE * float(depths.max()))]
+    return np.asarray(voxels[depths >= min(DEEP_MM, DEEP_SHARE * float(depths.max()))])
 
 
 def _hounsfield(values: Any) -> dict[str, float]:

@@ -57,11 +57,11 @@ def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
 
     Where a vessel was cut off, the cut is the edge. Along a wall what the wall alone would show is taken off first.
     """
-    fitted = wall is not None and wall.alone is not None
-    alone = wall.alone if fitted else np.float32(found.lung)
+    alone, dense = np.full_like(local.hu, found.lung), mask
+    if wall is not None and wall.alone is not None:
+        alone, dense = wall.alone, mask | wall.mask
     excess = local.hu - alone
     stands_out = local.smooth - alone >= found.threshold - found.lung
-    dense = mask | wall.mask if fitted else mask
     outward, inward, to_other = _distances(local, mask, _tissue(stands_out & ~dense))
     clear = ~mask & (to_other > EDGE_MM)
     rim = mask & (inward <= EDGE_MM) & (to_other > inward + local.step_mm)
@@ -74,7 +74,7 @@ def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
         np.minimum(share, 1.0, out=share)
     cubes = float(share.sum(dtype=np.float64))
     cut, moved = _moved(share, mask, part, cubes)
-    held = np.where(mask, np.float32(1), np.where(part, sharp, np.float32(0)))
+    held = np.where(mask, np.float32(1), np.where(part, np.float32(sharp), np.float32(0)))
     mean = found.lung + float((excess * held).sum(dtype=np.float64)) / cubes
     return Edge(share, cut, moved, cubes * local.step_mm**3, mean)
 
@@ -103,12 +103,12 @@ def _distances(local: Local, mask: Mask, other: Mask) -> tuple[Field, Field, Fie
     return to(mask), to(~mask), to(other | ~local.inside)
 
 
-def _sharpness(past: Field, found: Levels) -> np.float32:
+def _sharpness(past: Field, found: Levels) -> float:
     """1 where the HU above lung just past the edge say that it is one, 0 where the nodule goes on, see FOOT_FROM."""
     if not past.size:
-        return np.float32(1)
+        return 1.0
     foot = float(np.median(past)) / (found.nodule - found.lung)
-    return np.float32(np.clip((FOOT_TO - foot) / (FOOT_TO - FOOT_FROM), 0.0, 1.0))
+    return float(np.clip((FOOT_TO - foot) / (FOOT_TO - FOOT_FROM), 0.0, 1.0))
 
 
 def _own_level(local: Local, mask: Mask, dense: Mask, found: Levels) -> Field:
@@ -120,14 +120,14 @@ def _own_level(local: Local, mask: Mask, dense: Mask, found: Levels) -> Field:
 
     if found.is_rim:
         return np.full(mask.shape, found.nodule, dtype=np.float32)
-    inward = np.where(mask, ndimage.distance_transform_edt(dense, sampling=local.step_mm), 0.0)
+    inward = np.asarray(np.where(mask, ndimage.distance_transform_edt(dense, sampling=local.step_mm), 0.0))
     deepest = float(inward.max())
     if deepest < 2 * EDGE_MM:
         deep = inward >= min(EDGE_MM, DEEP_SHARE * deepest)
         return np.full(mask.shape, max(float(local.hu[deep].mean()), found.threshold), dtype=np.float32)
-    deep = _nearest(local.smooth, inward > min(LEVEL_MM, DEEP_SHARE * deepest))
+    below = _nearest(local.smooth, inward > min(LEVEL_MM, DEEP_SHARE * deepest))
     shell = _nearest(local.smooth, inward > EDGE_MM)
-    return np.where((deep > SOFT_HU) & (shell < CALCIUM_HU), np.minimum(shell, deep), deep)
+    return np.asarray(np.where((below > SOFT_HU) & (shell < CALCIUM_HU), np.minimum(shell, below), below))
 
 
 def _nearest(values: Field, mask: Mask) -> Field:

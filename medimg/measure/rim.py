@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg.measure.levels import SOLID_HU, Levels
-from medimg.measure.local import Field, Local, Mask
+from medimg.measure.local import Local, Mask
 
 CLEAR_MM = 1.5
 """What is nearer to other dense tissue (vessels, wall) is left out."""

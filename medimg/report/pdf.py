@@ -100,7 +100,7 @@ def _story(report: Report, picture: bytes | None, say: Callable[..., str], width
 
 
 def _labels(report: Report, say: Callable[..., str], width: float) -> Any:
-    rows = [[one["name"], one["value"], one["volume"]] for one in sections.labels(report)]
+    rows = [[one["name"], one["value"], one["volume"]] for one in sections.labels(report, say)]
     if rows:
         yield _text(say("labels"), HEADING, BOLD)
         yield _table([[say("label"), say("value"), say("volume")], *rows], width / 2, (3, 1, 1.4))

@@ -68,17 +68,22 @@ def head(document: Document, say: Say) -> Facts:
     return [(term, value) for term, value in facts if value]
 
 
+def _label(name: str, say: Say) -> str:
+    """A label or kind of finding in the reader's language, where it is known there."""
+    key = f"label.{name}"
+    return say(key) if catalogue.knows(key) else name
+
+
 def findings(report: Report, say: Say) -> list[dict[str, Any]]:
     """A row for each finding; `colour` is the index of its label's colour."""
     values = sorted(report.segmentation.labels) if report.segmentation else []
     rows = []
     for number, finding in enumerate(report.findings):
         index = values.index(finding.segment) if finding.segment in values else None
-        key = f"label.{finding.label}"
         rows.append(
             {
                 "id": finding.id,
-                "label": say(key) if catalogue.knows(key) else finding.label,
+                "label": _label(finding.label, say),
                 "place": wording.place(finding.center_lps_mm),
                 "certainty": wording.probability(finding.probability),
                 "diameter": wording.millimetres(finding.diameter_mm),
@@ -200,13 +205,13 @@ def not_chosen(document: Document) -> list[dict[str, str]]:
     ]
 
 
-def labels(report: Report) -> list[dict[str, Any]]:
+def labels(report: Report, say: Say) -> list[dict[str, Any]]:
     """The labels of the segmentation with their volumes; none where each of them is the mask of one finding."""
     if report.segmentation is None or set(report.segmentation.labels) <= {one.segment for one in report.findings}:
         return []
     return [
         {
-            "name": entry["name"],
+            "name": _label(entry["name"], say),
             "value": str(entry["value"]),
             "volume": wording.volume(entry["volume_mm3"]),
             "colour": number % len(wording.PALETTE),
