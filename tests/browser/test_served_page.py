@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from browser_case import CENTERS_LPS, NODULE_HU, SHAPE, make_case
 
-from medimg.volumes import write_nifti
+from medimg.volumes import read_volume, write_nifti
 
 pytestmark = pytest.mark.browser
 
@@ -26,7 +26,8 @@ def served(tmp_path_factory):
     volume = case.volumes["ct"]
     scan = folder / "chest.nii.gz"
     write_nifti(scan, volume.array, volume.affine_ras, "phantom")
-    case.report.inputs[0].update(path=str(scan), kind="nifti", role="ct", files=1, sha256=None)
+    digest = read_volume(scan).source.sha256
+    case.report.inputs[0].update(path=str(scan), kind="nifti", role="ct", files=1, sha256=digest)
     case.write()
     command = [sys.executable, "-m", "medimg", "view", str(folder / "out"), "--serve", "--no-browser"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
