@@ -114,7 +114,7 @@ def _sharpness(past: Field, found: Levels) -> float:
 def _own_level(local: Local, mask: Mask, dense: Mask, found: Levels) -> Field:
     """HU of the nodule just inside each cube: that of the nearest cube deeper than the edge; of a rim, its level.
 
-    dense: nodule and wall together, in which depth is measured.
+    dense: nodule and wall together, in which depth is measured. Calcium of a core is not the edge's (SOFT_HU).
     """
     from scipy import ndimage
 

@@ -9,6 +9,7 @@ import pytest
 from medimg import geometry
 from medimg.measure import common, measure_nodule, segment_nodule
 from medimg.measure.nodule import SIZES
+from medimg.phantoms import excerpt
 from medimg.volumes import read_volume
 
 FINE_ERROR, THICK_ERROR = 0.05, 0.15
@@ -75,8 +76,17 @@ def test_a_vessel_is_cut_off(grids, phantom):
 
 def test_a_nodule_on_the_chest_wall_does_not_take_the_wall_with_it(grids, phantom):
     volume, center = phantom(grids["isotropic"], (6.0, 6.0, 6.0), extra=lambda p: (p[..., 0] > 5.0).astype(float))
-    found = measured(volume, center, 12.0)["volume_mm3"]
-    assert sphere_mm3(12.0) * 0.8 < found < sphere_mm3(12.0) * 1.6
+    # the cap of 1 mm that lies in the wall is not the nodule's
+    cap = math.pi / 3 * (3 * 6.0 - 1.0)
+    assert measured(volume, center, 12.0)["volume_mm3"] == pytest.approx(sphere_mm3(12.0) - cap, rel=FINE_ERROR)
+
+
+@pytest.mark.parametrize(("spacing", "allowed"), [((1.0, 1.0, 1.0), FINE_ERROR), ((0.7, 0.7, 2.5), THICK_ERROR)])
+@pytest.mark.parametrize("sunk", [0.25, 0.5])
+def test_a_nodule_sunk_in_the_pleura_is_what_lies_in_the_lung(sunk, spacing, allowed):
+    made = excerpt.excerpt(excerpt.on_wall((0.3, -0.2, 0.4), 10.0, sunk), spacing, 32.0, noise_hu=25.0)
+    center = geometry.ras_to_lps(np.array([-0.3, 0.2, 0.4]))
+    assert measured(made.volume, center, 10.0)["volume_mm3"] == pytest.approx(made.volume_mm3, rel=allowed)
 
 
 def test_a_second_nodule_nearby_is_not_taken_in(grids, phantom):
