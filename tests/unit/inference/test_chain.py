@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, Invertd, Orientationd, ScaleIntensityRanged, Spacingd
+from monai.transforms import Compose, Invertd, NormalizeIntensityd, Orientationd, ScaleIntensityRanged, Spacingd
 
 from medimg.inference.chain import preprocessed
 
@@ -64,3 +64,26 @@ def test_what_it_does_not_know_is_left_to_monai():
     affine = np.diag([0.7, 0.7, 2.5, 1.0])
     expected = chain({"image": image(affine)})["image"]
     assert np.array_equal(plain(preprocessed(chain, {"image": image(affine)})["image"]), plain(expected))
+
+
+@pytest.mark.parametrize("nonzero", [True, False])
+@pytest.mark.parametrize("channel_wise", [True, False])
+def test_intensities_are_normalized_as_monai_does(nonzero, channel_wise):
+    def given():
+        made = image(TURNED, channels=3) + torch.tensor([500.0, 0, -20]).reshape(3, 1, 1, 1)
+        made[:, :9] = 0
+        made[1] = 7 * (made[1] != 0)
+        return {"image": made}
+
+    chain = Compose(
+        [
+            Orientationd("image", axcodes="RAS", labels=RAS),
+            NormalizeIntensityd("image", nonzero=nonzero, channel_wise=channel_wise),
+        ]
+    )
+    expected, found = chain(given())["image"], preprocessed(chain, given())["image"]
+    assert np.abs(plain(found) - plain(expected)).max() < 1e-4
+    assert np.array_equal(found.affine, expected.affine)
+    assert len(found.applied_operations) == len(expected.applied_operations) == 1
+    nothing = {"image": image(TURNED) * 0}
+    assert not plain(preprocessed(chain, nothing)["image"]).any()
