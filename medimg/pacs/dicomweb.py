@@ -19,7 +19,7 @@ from medimg.errors import NetworkError
 from medimg.pacs.query import RETURNED_OF_SERIES, Match, Query, Transfer
 from medimg.pacs.retry import with_retries
 from medimg.pacs.servers import DicomWebServer
-from medimg.pacs.session import JSON, web_session
+from medimg.pacs.session import web_session
 from medimg.pacs.uids import file_name
 from medimg.progress import Progress, silent
 
@@ -32,6 +32,9 @@ BATCH_INSTANCES = 50
 
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 """HTTP status codes after which asking again may help (RFC 9110; 425 RFC 8470, 429 RFC 6585)."""
+
+OF_THE_REQUEST = {400, 409, 413, 415, 422}
+"""HTTP status codes that refuse what was sent, not who sends it: the next request may be taken."""
 
 FAILURES = {
     0x0110: "processing failure",
@@ -100,7 +103,11 @@ class DicomWeb:
         """Store in requests of bounded size; FailedSOPSequence of each answer is read."""
         result = Transfer([], [])
         for batch in _batches(paths):
-            result.add(self._store(batch))
+            try:
+                result.add(self._store(batch))
+            except NetworkError as error:
+                result.broken_off(paths[len(result.done) + len(result.failed) :], error)
+                break
             progress("files", len(result.done) + len(result.failed), len(paths))
         return result
 
@@ -109,7 +116,9 @@ class DicomWeb:
         try:
             answer = self._try(lambda: self._client.store_instances(datasets))
         except NetworkError as error:
-            explained = _explained(error.__cause__)
+            status, explained = _refusal(error.__cause__)
+            if status not in OF_THE_REQUEST:
+                raise
             if explained is None:
                 return Transfer([], [(str(path), str(error)) for path in paths])
             answer = explained
@@ -193,16 +202,16 @@ def _batches(paths: list[Path]) -> Iterator[list[Path]]:
         yield batch
 
 
-def _explained(error: BaseException | None) -> Dataset | None:
-    """What a server says of each instance when it refused all (409, PS3.18 section 10.5.3); None when it does not."""
+def _refusal(error: BaseException | None) -> tuple[int, Dataset | None]:
+    """Status of an HTTP error, 0 of any other; what it says of each instance (PS3.18 section 10.5.3), if it does."""
     response = error.response if isinstance(error, requests.HTTPError) else None
-    if response is None or response.headers.get("Content-Type") != JSON:
-        return None
+    if response is None:
+        return 0, None
     try:
         answer = Dataset.from_json(response.json())
     except NOT_DICOMWEB:
-        return None
-    return answer if "FailedSOPSequence" in answer else None
+        return response.status_code, None
+    return response.status_code, answer if "FailedSOPSequence" in answer else None
 
 
 def _reason(item: Dataset) -> str:

@@ -107,21 +107,23 @@ class Dimse:
     def send(self, paths: list[Path], progress: Progress = silent) -> Transfer:
         """C-STORE of each file over one association a set of presentation contexts; what breaks is tried again."""
         result = Transfer([], [])
+        left = dict.fromkeys(paths)
         for batch in _by_contexts(paths):
-            left = dict.fromkeys(batch)
 
-            def store(left: dict[Path, None] = left) -> None:
-                kinds = sorted({(uid, syntax) for path in left for uid, syntax in [_kind(path)]})
+            def store(batch: list[Path] = batch) -> None:
+                rest = [path for path in batch if path in left]
+                kinds = sorted({_kind(path) for path in rest})
                 with self._association([(uid, [syntax]) for uid, syntax in kinds]) as association:
-                    for path in list(left):
+                    for path in rest:
                         self._store(association, path, result)
                         del left[path]
-                        progress("files", len(result.done) + len(result.failed), len(paths))
+                        progress("files", len(paths) - len(left), len(paths))
 
             try:
                 with_retries(store, self._server.retries)
             except NetworkError as error:
-                result.failed += [(str(path), str(error)) for path in left]
+                result.broken_off(left, error)
+                break
         return result
 
     def _store(self, association: Association, path: Path, result: Transfer) -> None:

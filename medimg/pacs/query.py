@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -132,6 +132,12 @@ class Transfer:
         self.done += other.done
         self.failed += other.failed
 
+    def broken_off(self, left: Iterable[Path], error: NetworkError) -> None:
+        """The files that are left fail for one reason. Raises it when the server has not answered to any before."""
+        if not self.done and not self.failed:
+            raise error
+        self.failed += [(str(path), str(error)) for path in left]
+
 
 class Pacs(Protocol):
     """A server by either protocol. Every method raises NetworkError when it cannot be reached or refuses."""
@@ -148,4 +154,7 @@ class Pacs(Protocol):
         """Fetch a series into `folder`, one file an instance, each written atomically."""
 
     def send(self, paths: list[Path], progress: Progress = silent) -> Transfer:
-        """Store DICOM files; what the server refused is in `failed` with its reason."""
+        """Store DICOM files; what the server refused, or did not get any more, is in `failed` with its reason.
+
+        Raises NetworkError only when nothing was sent.
+        """
