@@ -102,6 +102,7 @@ class DicomWeb:
     def send(self, paths: list[Path], progress: Progress = silent) -> Transfer:
         """Store in requests of bounded size; FailedSOPSequence of each answer is read."""
         result = Transfer([], [])
+        paths = list(dict.fromkeys(paths))
         for batch in _batches(paths):
             try:
                 result.add(self._store(batch))

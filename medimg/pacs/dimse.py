@@ -108,7 +108,7 @@ class Dimse:
         """C-STORE of each file over one association a set of presentation contexts; what breaks is tried again."""
         result = Transfer([], [])
         left = dict.fromkeys(paths)
-        for batch in _by_contexts(paths):
+        for batch in _by_contexts(list(left)):
 
             def store(batch: list[Path] = batch) -> None:
                 rest = [path for path in batch if path in left]
@@ -117,7 +117,7 @@ class Dimse:
                     for path in rest:
                         self._store(association, path, result)
                         del left[path]
-                        progress("files", len(paths) - len(left), len(paths))
+                        progress("files", len(result.done) + len(result.failed), len(paths))
 
             try:
                 with_retries(store, self._server.retries)

@@ -16,7 +16,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import AllStoragePresentationContexts
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from medimg.errors import NetworkError
 from medimg.pacs.tls import Tls
@@ -75,8 +75,9 @@ def storage_scp(
 
     def store_and_count_anew(event: evt.Event) -> int:
         status = store(event)
-        if isinstance(event.assoc.dul.socket, _BoundedSocket):
-            event.assoc.dul.socket.unread = largest
+        reader = getattr(event.assoc.dul.socket, "recv", None)
+        if isinstance(reader, _BoundedReader):
+            reader.start_anew()
         return status
 
     class Handler(_Handler):
@@ -123,19 +124,24 @@ class _Handler(RequestHandler):
 
     def _create_association(self) -> Association:
         association = super()._create_association()
-        bounded = _BoundedSocket(association, client_socket=self.request)
-        bounded.unread = self.bound
-        association.set_socket(bounded)
+        socket = association.dul.socket
+        assert socket is not None
+        socket.recv = _BoundedReader(socket.recv, self.bound)  # type: ignore[method-assign]
         return association
 
 
-class _BoundedSocket(AssociationSocket):
-    """Ends the connection of a peer that announces more than is held for it."""
+class _BoundedReader:
+    """In place of `AssociationSocket.recv`: ends the connection of a peer that announces more than is held for it."""
 
-    unread = LARGEST_INSTANCE_BYTES
+    def __init__(self, read: Callable[[int], bytearray], bound: int) -> None:
+        self._read, self._bound, self._left = read, bound, bound
 
-    def recv(self, nr_bytes: int) -> bytearray:
-        self.unread -= nr_bytes
-        if nr_bytes > LONGEST_PDU_BYTES or self.unread < 0:
+    def start_anew(self) -> None:
+        """The message that counted is dealt with."""
+        self._left = self._bound
+
+    def __call__(self, size: int) -> bytearray:
+        self._left -= size
+        if size > LONGEST_PDU_BYTES or self._left < 0:
             raise OSError("more than a peer may send")  # which pynetdicom takes as a closed connection
-        return super().recv(nr_bytes)
+        return self._read(size)
