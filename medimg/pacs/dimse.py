@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import AllStoragePresentationContexts
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
@@ -32,6 +32,8 @@ from medimg.pacs.scp import COMPRESSED, OUT_OF_RESOURCES, SUCCESS, UNCOMPRESSED,
 from medimg.pacs.servers import DimseServer
 from medimg.pacs.uids import file_name
 from medimg.progress import Progress, silent
+
+_config.STORE_SEND_CHUNKED_DATASET = True  # a file goes out as it lies on the disk, piece by piece
 
 PENDING = (0xFF00, 0xFF01)
 WARNINGS = (0xB000, 0xB006, 0xB007)
@@ -131,7 +133,7 @@ class Dimse:
             status = association.send_c_store(path)
         except RuntimeError as error:  # the association ended since
             raise NetworkError(f"{self._where} broke off before {path.name} was sent", may_pass=True) from error
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             result.failed.append((str(path), f"{self.name} takes no such object: {' '.join(str(error).split())}"))
             return
         if "Status" not in status:
@@ -281,8 +283,8 @@ def _identifier(match: Match) -> Dataset:
 
 def _kind(path: Path) -> tuple[str, str]:
     """SOP class and transfer syntax of a file."""
-    meta = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-    return str(meta.SOPClassUID), str(meta.file_meta.TransferSyntaxUID)
+    meta = pydicom.filereader.read_file_meta_info(path)
+    return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
 
 
 def _by_contexts(paths: list[Path]) -> Iterator[list[Path]]:

@@ -31,7 +31,7 @@ class Outgoing:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTITY))
             whole = all(str(header.get(keyword, "")) for keyword in IDENTITY)
-            whole = whole and bool(header.file_meta.TransferSyntaxUID)
+            whole = whole and bool(header.file_meta.TransferSyntaxUID and header.file_meta.MediaStorageSOPClassUID)
         except Exception as error:  # pydicom lets pass whatever a damaged file makes Python raise
             self.damaged.append((str(path), f"cannot be read ({type(error).__name__}); copy it again"))
             return

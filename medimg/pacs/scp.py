@@ -126,7 +126,7 @@ class _Handler(RequestHandler):
         association = super()._create_association()
         socket = association.dul.socket
         assert socket is not None
-        socket.recv = _BoundedReader(socket.recv, self.bound)  # type: ignore[method-assign]
+        socket.recv = _BoundedReader(socket.recv, self.bound)  # type: ignore[assignment, method-assign]
         return association
 
 

@@ -6,6 +6,7 @@ import subprocess
 
 import pydicom
 import pytest
+from pacs_peers import pixels
 
 from medimg.errors import NetworkError
 from medimg.pacs.connect import connect
@@ -17,11 +18,6 @@ BY_ALL = pytest.mark.parametrize("name", ["web", "get", "move"])
 
 def client(orthanc, name):
     return connect(load_server(name, orthanc.servers))
-
-
-def pixels(paths):
-    """SOP instance UID -> the bytes of the pixels."""
-    return {dataset.SOPInstanceUID: dataset.PixelData for dataset in map(pydicom.dcmread, paths)}
 
 
 @BY_ALL

@@ -166,7 +166,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path, port, series):
                 process.kill()
                 process.wait()
 
-        acknowledged = sender(port).send(series, progress).done
+        acknowledged = sender(port, timeout=5).send(series, progress).done
     finally:
         process.kill()
         process.wait()
