@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
 import yaml
 from toy import ball
 
@@ -144,3 +147,55 @@ def quick_pipeline(folder: Path) -> Path:
     report["formats"] = ["json", "seg", "sr"]
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return folder
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of its own authority for 127.0.0.1, and its key; skips the test where openssl is missing."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl")
+    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    where = ("-keyout", folder / "key.pem", "-out", folder / "ca.pem")
+    command = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *where)
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    return folder / "ca.pem", folder / "key.pem"
+
+
+@contextlib.contextmanager
+def tls_front(folder: Path, behind: int) -> Iterator[tuple[int, Path]]:
+    """A port that speaks TLS and passes on to the port behind it, as a hospital's proxy does; and its certificate.
+
+    Debian's Orthanc 1.10.1 crashes when it speaks TLS itself.
+    """
+    ca, key = certificate(folder)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(ca, key)
+
+    class Pass(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError), context.wrap_socket(self.request, server_side=True) as front:
+                with socket.create_connection(("127.0.0.1", behind)) as back:
+                    answers = threading.Thread(target=_pump, args=(back, front))
+                    answers.start()
+                    _pump(front, back)
+                    answers.join()
+
+    class Front(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+
+    with Front(("127.0.0.1", 0), Pass) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1], ca
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Pass on until the source ends."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)

@@ -16,6 +16,9 @@ from medimg.progress import Progress, silent
 WHOLE = ".medimg-whole"
 """A file that says that every instance of its folder's series came, and how many the server had then."""
 
+GIVE_UP = 3
+"""Series that fail one after another before the others are not tried: the server is away."""
+
 LOCK_FILE = ".medimg-get.lock"
 
 
@@ -39,14 +42,20 @@ def fetch(pacs: Pacs, query: Query, folder: Path, progress: Progress = silent) -
     with exclusive(files.output_folder(folder) / LOCK_FILE):
         for left in folder.glob(f"{files.TEMPORARY_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
-        for match in pacs.find(query):
-            result.series += 1
+        matches = list(pacs.find(query))
+        in_a_row = 0
+        for match in matches:
             place = folder / file_name(match.study_uid) / file_name(match.series_uid)
+            result.series += 1
             if _is_whole(place, match):
                 result.there += 1
+            elif in_a_row == GIVE_UP:
+                result.transfer.failed.append((match.series_uid, f"not tried: {GIVE_UP} series before it failed"))
             else:
-                result.transfer.add(_fetch_series(pacs, match, place, folder, progress))
-            progress("series", result.series, 0)
+                got = _fetch_series(pacs, match, place, folder, progress)
+                in_a_row = in_a_row + 1 if got.failed else 0
+                result.transfer.add(got)
+            progress("series", result.series, len(matches))
     return result
 
 

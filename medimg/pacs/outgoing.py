@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
 from pydicom.misc import is_dicom
+from pydicom.uid import MediaStorageDirectoryStorage
 
+from medimg.dicom.parse import quiet
 from medimg.errors import UsageError
 from medimg.stages.volume_files import check_regular
 
-IDENTITY = ["SOPClassUID", "SOPInstanceUID"]
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+META = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+"""Of an element that ends with a delimiter (PS3.5 section 7.1)."""
 
 
 @dataclass
@@ -29,16 +37,18 @@ class Outgoing:
             self.skipped += 1
             return
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTITY))
-            whole = all(str(header.get(keyword, "")) for keyword in IDENTITY)
-            whole = whole and bool(header.file_meta.TransferSyntaxUID and header.file_meta.MediaStorageSOPClassUID)
-        except Exception as error:  # pydicom lets pass whatever a damaged file makes Python raise
-            self.damaged.append((str(path), f"cannot be read ({type(error).__name__}); copy it again"))
-            return
-        if whole:
+            with quiet():
+                dataset = pydicom.dcmread(path)
+                index = dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+                damage = _damage(dataset)
+        except Exception as error:  # a damaged file makes pydicom raise almost anything
+            index, damage = False, f"cannot be read ({type(error).__name__}); copy it again"
+        if index:
+            self.skipped += 1
+        elif damage is None:
             self.objects.append(path)
         else:
-            self.skipped += 1
+            self.damaged.append((str(path), damage))
 
 
 def outgoing(paths: Iterable[Path]) -> Outgoing:
@@ -53,3 +63,16 @@ def outgoing(paths: Iterable[Path]) -> Outgoing:
     if not found.objects and not found.damaged:
         raise UsageError(f"{', '.join(map(str, named))}: no DICOM object is there to be sent")
     return found
+
+
+def _damage(dataset: FileDataset) -> str | None:
+    """Why the object must not be sent: pydicom reads a file that ends too early without a word."""
+    if not all(dataset.file_meta.get(keyword) for keyword in META) or "SOPInstanceUID" not in dataset:
+        return "says not what it is, or ends too early; copy it again"
+    last = dataset.get_item(max(dataset.keys()))
+    short = (
+        isinstance(last, RawDataElement) and last.length != UNDEFINED_LENGTH and len(last.value or b"") < last.length
+    )
+    if short or ("Rows" in dataset and not any(keyword in dataset for keyword in PIXELS)):
+        return "ends too early; copy it again"
+    return None

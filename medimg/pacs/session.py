@@ -23,7 +23,7 @@ def web_session(server: DicomWebServer) -> requests.Session:
     # urllib3 logs addresses with their queries, which name patients; dicomweb-client logs headers
     for library in ("urllib3", "dicomweb_client"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    session = requests.Session()
+    session = _Session()
     session.auth = _auth(server)
     session.headers["Accept"] = JSON
     session.hooks["response"].append(_plain_type)
@@ -33,6 +33,15 @@ def web_session(server: DicomWebServer) -> requests.Session:
     if server.tls.certificate:
         session.cert = (server.tls.certificate, server.tls.key) if server.tls.key else server.tls.certificate
     return session
+
+
+class _Session(requests.Session):
+    """A session whose own authority goes before that of the environment (REQUESTS_CA_BUNDLE)."""
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """As requests does, but for `verify`."""
+        chosen = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, chosen, cert)
 
 
 class _Bearer(AuthBase):

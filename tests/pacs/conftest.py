@@ -46,6 +46,7 @@ class Orthanc:
 
     folder: Path
     http: str
+    http_port: int
     dicom_port: int
     move_port: int
     servers: Path
@@ -96,9 +97,8 @@ def started(folder: Path, **settings: object) -> Iterator[Orthanc]:
     }
     (folder / "orthanc.json").write_text(json.dumps(config), encoding="utf-8")
     node = {"kind": "dimse", "host": "127.0.0.1", "port": dicom, "aet": "ORTHANC", "move_port": move, "retries": 1}
-    scheme = "https" if config.get("SslEnabled") else "http"
     known = {
-        "web": {"kind": "dicomweb", "url": f"{scheme}://127.0.0.1:{http}/dicom-web", "retries": 1},
+        "web": {"kind": "dicomweb", "url": f"http://127.0.0.1:{http}/dicom-web", "retries": 1},
         "get": {**node, "timeout": 10},
         "move": {**node, "retrieve": "move"},
         "gone": {"kind": "dimse", "host": "127.0.0.1", "port": free_port(), "aet": "GONE", "retries": 0},
@@ -108,8 +108,8 @@ def started(folder: Path, **settings: object) -> Iterator[Orthanc]:
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log)
         try:
-            server = Orthanc(folder, f"{scheme}://127.0.0.1:{http}", dicom, move, folder / "servers.yaml", process)
-            _wait_for(server, int(http))
+            server = Orthanc(folder, f"http://127.0.0.1:{http}", http, dicom, move, folder / "servers.yaml", process)
+            _wait_for(server)
             yield server
         finally:
             process.terminate()
@@ -155,10 +155,10 @@ def ct_series(tmp_path_factory) -> list[Path]:
     return write_ct_series(voxels, np.diag([-1.0, -1.0, 2.0, 1.0]), folder, seed=3, description="Thorax")
 
 
-def _wait_for(server: Orthanc, port: int) -> None:
+def _wait_for(server: Orthanc) -> None:
     end = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < end and server.process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.http_port), timeout=2):
             return
         time.sleep(0.2)
     raise AssertionError(f"Orthanc did not start: {(server.folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}")

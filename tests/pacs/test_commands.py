@@ -111,7 +111,7 @@ def test_of_a_folder_only_its_dicom_objects_are_sent_and_damaged_ones_are_named(
     result = medimg_at(orthanc, "pacs", "send", mixed, "--server", "web")
     assert (result.exit_code, result.stdout) == (3, "1 objects sent to web\n")
     assert "1 files are no DICOM objects" in result.stderr
-    assert "bad.dcm: cannot be read" in result.stderr
+    assert "bad.dcm: says not what it is" in result.stderr
     (mixed / "good.dcm").unlink()
     (mixed / "bad.dcm").unlink()
     nothing = medimg_at(orthanc, "pacs", "send", mixed, "--server", "web")
