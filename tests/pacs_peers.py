@@ -172,12 +172,15 @@ def tls_front(folder: Path, behind: int) -> Iterator[tuple[int, Path]]:
 
     class Pass(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with contextlib.suppress(OSError), context.wrap_socket(self.request, server_side=True) as front:
-                with socket.create_connection(("127.0.0.1", behind)) as back:
-                    answers = threading.Thread(target=_pump, args=(back, front))
-                    answers.start()
-                    _pump(front, back)
-                    answers.join()
+            with (
+                contextlib.suppress(OSError),
+                context.wrap_socket(self.request, server_side=True) as front,
+                socket.create_connection(("127.0.0.1", behind)) as back,
+            ):
+                answers = threading.Thread(target=_pump, args=(back, front))
+                answers.start()
+                _pump(front, back)
+                answers.join()
 
     class Front(socketserver.ThreadingTCPServer):
         daemon_threads = True

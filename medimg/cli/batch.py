@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medimg.batch.options import Cluster
     from medimg.batch.run import Batch, Plan
     from medimg.inference.options import Engine
-    from medimg.pacs.query import Pacs
+    from medimg.pacs.query import Pacs, Query
 
 GIB = 1 << 30
 
@@ -113,17 +113,18 @@ def command(
     if quiet_for is not None and not watch:
         raise click.UsageError("--quiet-for goes with --watch")
     _check_source(export, from_pacs, server, watch or num_parts > 1)
-    pacs = pacs_named(server) if server else None
-    if pacs and from_pacs and dry_run:
-        show_matches(pacs.find(parse_query(from_pacs)))
+    pacs, target = (pacs_named(name) if name else None for name in (server, send_to))
+    query = parse_query(from_pacs) if from_pacs else None
+    if pacs and query and dry_run:
+        show_matches(pacs.find(query))
         return
     quiet = (30.0 if quiet_for is None else quiet_for) if watch else 0.0
     part = (part_id, num_parts)
     options = Options(pipelines, workers, attempts, time_limit, engine, part, quiet, trust, results, cluster)
     source = Export((output / FETCHED,)) if export is None else read_export(export)
     with events as tell, Batch(source, output, options, tell) as batch:
-        courier = Courier(batch, pacs_named(send_to)) if send_to else None
-        failed = _fetch(pacs, from_pacs, output / FETCHED, batch) if pacs and from_pacs else 0
+        courier = Courier(batch, target) if target else None
+        failed = _fetch(pacs, query, output / FETCHED, batch) if pacs and query else 0
         while True:
             counts = _once(batch, tell, dry_run)
             undelivered = courier.rest() if courier and not dry_run else 0
@@ -144,13 +145,12 @@ def _check_source(export: Path | None, from_pacs: str | None, server: str | None
         raise click.UsageError("--from-pacs fetches once; --watch and --num-parts go with EXPORT")
 
 
-def _fetch(pacs: Pacs, query: str, folder: Path, batch: Batch) -> int:
+def _fetch(pacs: Pacs, query: Query, folder: Path, batch: Batch) -> int:
     """How many transfers failed. What could not be fetched whole is told, and left to the next call."""
     from medimg.pacs.fetch import fetch
-    from medimg.pacs.query import parse_query
 
     with progress_bars() as progress:
-        fetched = fetch(pacs, parse_query(query), folder, progress)
+        fetched = fetch(pacs, query, folder, progress)
     for what, why in fetched.transfer.failed:
         batch.tell({"event": "not_fetched", "what": what, "message": why})
     known = {"series": fetched.series, "there": fetched.there, "instances": len(fetched.transfer.done)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,13 @@ def test_a_name_from_outside_leads_nowhere_else():
         assert set(file_name(hostile)) <= set("0123456789abcdef")
         assert len(file_name(hostile)) == 32
     assert file_name("1.2x") != file_name("1.2y")
+
+
+def test_the_example_of_a_file_of_servers_is_one(repository, tmp_path):
+    page = (repository / "docs" / "pacs.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    path = config(tmp_path, example)
+    archive, ward = load_server("archive", path), load_server("ward", path)
+    assert (archive.user, ward.retrieve, ward.move_port) == ("medimg", "move", 11113)
+    known = {field.name for server in (archive, ward) for field in fields(server)} - {"name"}
+    assert [name for name in known if f"`{name}`" not in page] == []
