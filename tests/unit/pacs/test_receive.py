@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import struct
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from pacs_peers import free_port, pixels, sender, stored, wait_until
 from pynetdicom import AE
 
+from medimg.dicom.discover import discover
 from medimg.errors import NetworkError, UsageError
 from medimg.pacs.inbox import Inbox
 from medimg.pacs.receive import Receiver
@@ -193,3 +195,15 @@ def test_a_study_is_dropped_only_when_nothing_was_added_since(tmp_path):
     assert inbox.remove(folder, time.time())
     assert list(tmp_path.iterdir()) == []
     assert inbox.store("1.2", "1.2.3", bytes(100)).is_file()
+
+
+def test_what_is_half_written_in_the_inbox_or_noted_there_is_no_scan(tmp_path, series):
+    folder = tmp_path / "study"
+    shutil.copytree(series[0].parent, folder)
+    (folder / ".medimg-half-1.2.4.dcm").write_bytes(series[0].read_bytes()[:500])
+    (folder / ".medimg-whole").write_text("1.2\n", encoding="ascii")
+    (tmp_path / ".medimg-aside").mkdir()
+    shutil.copy(series[0], tmp_path / ".medimg-aside")
+    found = discover(tmp_path)
+    assert [len(each.frames) for each in found.series] == [len(series)]
+    assert list(found.skipped) == []
