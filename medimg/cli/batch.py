@@ -60,7 +60,7 @@ something could not be fetched or sent: call it again.
     "--quiet-for",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="With --watch: a scan is taken once its files have not changed for so long; 30 when it is not given.",
+    help="With --watch: a study is taken once its files have not changed for so long; 30 when it is not given.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done; run nothing.")
 @event_options
