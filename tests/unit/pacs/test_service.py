@@ -52,6 +52,7 @@ def test_a_study_is_complete_once_nothing_was_added_for_so_long(tmp_path):
     assert arrivals.take_complete(0) == [tmp_path / "1.2"]
 
 
+@pytest.mark.slow
 def test_what_was_received_before_a_kill_is_done_after_it_and_the_results_are_sent_once(tmp_path):
     files = [chest(tmp_path / "in" / str(seed), seed) for seed in (1, 2)]
     pipeline = quick_pipeline(tmp_path / "quick")
@@ -90,6 +91,7 @@ def test_what_was_received_before_a_kill_is_done_after_it_and_the_results_are_se
         assert journal.execute("SELECT COUNT(*) FROM deliveries").fetchone() == (2,)
 
 
+@pytest.mark.slow
 def test_a_study_whose_second_half_comes_later_is_searched_as_a_whole(tmp_path):
     files = chest(tmp_path / "in")
     pipeline = quick_pipeline(tmp_path / "quick")
@@ -108,6 +110,7 @@ def test_a_study_whose_second_half_comes_later_is_searched_as_a_whole(tmp_path):
     assert len(json.loads(report.read_text(encoding="utf-8"))["findings"]) == 1
 
 
+@pytest.mark.slow
 def test_a_second_listener_on_a_folder_is_refused_and_a_port_that_is_taken_too(tmp_path):
     pipeline = quick_pipeline(tmp_path / "quick")
     port = free_port()
