@@ -25,6 +25,7 @@ PAGES += [
     "docs/advice.md",
     "docs/compare.md",
     "docs/report.md",
+    "docs/pacs.md",
 ]
 
 

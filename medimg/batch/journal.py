@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS cases (
 CREATE INDEX IF NOT EXISTS cases_by_state ON cases (state);
 CREATE INDEX IF NOT EXISTS cases_by_input ON cases (input_sha256, pipeline_sha256);
 CREATE TABLE IF NOT EXISTS deliveries (
-    id TEXT NOT NULL, server TEXT NOT NULL, sha256 TEXT NOT NULL, delivered TEXT NOT NULL,
+    id TEXT NOT NULL, server TEXT NOT NULL, sha256 TEXT NOT NULL, finished TEXT NOT NULL,
     PRIMARY KEY (id, server, sha256)) WITHOUT ROWID;
 """
 
@@ -252,10 +252,18 @@ class Journal:
         return self._db.execute(query, (identifier, server, sha256)).fetchone() is not None
 
     def note_delivery(self, identifier: str, server: str, sha256: str) -> None:
-        """The server has taken the objects."""
+        """The server has taken the objects, as they were when the case was last finished."""
+        query = "INSERT OR REPLACE INTO deliveries SELECT id, ?, ?, finished FROM cases WHERE id = ?"
         with self._told():
-            row = (identifier, server, sha256, _now())
-            self._db.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?)", row)
+            self._db.execute(query, (server, sha256, identifier))
+
+    def undelivered(self, server: str) -> list[str]:
+        """Ids of the cases that were done since the server last took their objects."""
+        query = (
+            "SELECT id FROM cases WHERE state = ? AND NOT EXISTS (SELECT 1 FROM deliveries AS taken "
+            "WHERE taken.id = cases.id AND taken.server = ? AND taken.finished = cases.finished) ORDER BY id"
+        )
+        return [row[0] for row in self._db.execute(query, (DONE, server))]
 
     def counts(self) -> dict[str, int]:
         """How many cases are in each state."""

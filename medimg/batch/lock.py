@@ -1,4 +1,4 @@
-"""One batch at a time on one output folder."""
+"""One process at a time on one output folder."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def exclusive(path: Path) -> Iterator[None]:
         except OSError as error:
             stream.seek(0)
             who = stream.read().strip() or "unknown"
-            message = (
-                f"another medimg batch (process {who}) is at work on {path.parent}; wait for it, or choose another -o"
-            )
+            message = f"another medimg (process {who}) is at work on {path.parent}; wait for it, or choose another -o"
             raise UsageError(message) from error
         stream.truncate(0)
         stream.write(str(os.getpid()))

@@ -26,9 +26,9 @@ class Options:
 
     pipelines: names or paths; empty takes every installed one that may be chosen automatically. workers: processes; 0
     is one a processor. attempts: how often a case is tried at most. time_limit: seconds a case may take, 0 for none.
-    part: (k from 0, n): this run's share of the studies. quiet: seconds for which a scan's files must not have changed.
-    trusted: the bundles of `pipelines` may be executed, whatever is in them (--trust). results: where the folders of
-    cases go in place of OUT, a URL of fsspec's. cluster: a Ray cluster works, not this machine's processes.
+    part: (k from 0, n): this run's share of the studies. quiet: seconds for which a study's files must not have
+    changed. trusted: the bundles of `pipelines` may be executed, whatever is in them (--trust). results: where the
+    folders of cases go in place of OUT, a URL of fsspec's. cluster: a Ray cluster works, not this machine's processes.
     """
 
     pipelines: tuple[str, ...] = ()

@@ -87,7 +87,8 @@ class Batch:
         unwanted = 0
         with self.journal.listing(run) as found:
             for group in self.journal.groups():
-                if mine := [scan for scan in group if self._wanted(scan)]:
+                mine = [scan for scan in group if self._wanted(scan)]
+                if mine and _at_rest(mine, self.options.quiet):
                     routed = route(mine, self.pipelines)
                     found(routed.cases, routed.unwanted)
                     unwanted += len(routed.unwanted)
@@ -136,12 +137,12 @@ class Batch:
                     self._settle(task, said, queue)
 
     def _wanted(self, scan: Scan) -> bool:
-        """Asked for, of this part, and at rest."""
+        """Asked for, and of this part."""
         number, count = self.options.part
         group = scan.study_uid or scan.folder
         share = int(hashlib.sha256(group.encode("utf-8", "surrogateescape")).hexdigest()[:8], 16) % count
         chosen = not self.export.series or scan.series_uid in self.export.series
-        return chosen and share == number and _at_rest(scan, self.options.quiet)
+        return chosen and share == number
 
     def _planned(self, unwanted: int) -> Plan:
         attempts = self.options.attempts
@@ -204,11 +205,12 @@ class Batch:
         time.sleep(seconds)
 
 
-def _at_rest(scan: Scan, quiet: float) -> bool:
+def _at_rest(scans: Sequence[Scan], quiet: float) -> bool:
+    """Whether a study has come whole: one of its contrasts may be there long before the last."""
     if not quiet:
         return True
     try:
-        newest = max(path.stat().st_mtime for path in scan.files)
+        newest = max(path.stat().st_mtime for scan in scans for path in scan.files)
     except OSError:
         return True  # a member of an archive; or gone, which reading will tell
     return time.time() - newest >= quiet

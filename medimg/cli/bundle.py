@@ -10,6 +10,7 @@ import click
 from medimg.cli import console
 from medimg.cli.bundle_export import export
 from medimg.cli.plain import say, say_json
+from medimg.cli.subcommands import CommandGroup
 
 if TYPE_CHECKING:
     from medimg.bundles.trust import Audit
@@ -18,17 +19,8 @@ SCHEMA = "medimg.bundles/1"
 SHORT_DIGEST = 12
 
 
-class BundleGroup(click.Group):
-    """A group whose commands have the options that every command has."""
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add it with --verbose, --quiet and --no-progress."""
-        cmd.params += list(console.common_options())
-        super().add_command(cmd, name)
-
-
 @click.group(
-    cls=BundleGroup,
+    cls=CommandGroup,
     epilog="""\b
 Examples:
   medimg bundle list

@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "preprocess": "Read every series of a folder or a zip archive; write NIfTI volumes and a manifest.",
     "infer": "Find nodules in a chest CT or segment a brain tumour in MRI; write a report.",
     "batch": "Every scan of an export through the pipelines that want it; call it again to go on.",
+    "pacs": "Find, get and send at a PACS (DICOMweb, DIMSE); listen for studies and answer with results.",
     "compare": "Compare two scans of one patient: what is new, grown, shrunk, stable or resolved.",
     "run": "Run any chain of stages that a pipeline.yaml writes.",
     "select": "Choose which scans of a folder a pipeline takes (one stage).",

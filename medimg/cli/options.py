@@ -25,6 +25,41 @@ pipeline_option = click.option(
 trust_option = click.option(
     "--trust", is_flag=True, help="Run a bundle that medimg does not know: it is code, and can do whatever you can."
 )
+
+
+def case_options(command: Command) -> Command:
+    """--pipeline, --trust, --workers, --attempts and --time-limit: fields of `medimg.batch.run.Options`."""
+    for option in (
+        click.option(
+            "--time-limit", type=click.FloatRange(min=0), default=0, help="Seconds a case may take; 0 sets no limit."
+        ),
+        click.option(
+            "--attempts", type=click.IntRange(min=1), default=3, show_default=True, help="Tries of a case at most."
+        ),
+        click.option("--workers", type=click.IntRange(min=0), default=0, help="Cases at a time; 0 is one a processor."),
+        trust_option,
+        click.option(
+            "--pipeline",
+            "pipelines",
+            multiple=True,
+            help="Pipeline or MONAI bundle: a name or a path; may be given several times.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def server_option(required: bool = True) -> Callable[[Command], Command]:
+    """--server NAME."""
+    text = "The PACS: a name in the file of servers (docs/pacs.md)."
+    return click.option("--server", metavar="NAME", required=required, help=text)
+
+
+send_to_option = click.option(
+    "--send-to", metavar="NAME", help="Send each case's DICOM results to this PACS (docs/pacs.md)."
+)
+
+
 bundle_option = click.option(
     "--bundle",
     "bundle_names",

@@ -29,6 +29,7 @@ from medimg.dicom.header import FRAME_KEYWORDS, ORDER_MARKS, VALUE_MARKS, Frame,
 from medimg.dicom.mosaic import MOSAIC_TAGS
 from medimg.dicom.parse import HEAD_BYTES, Header, looks_like_dicom, mapped, quiet, read_header, wanted
 from medimg.errors import InputError, Reason
+from medimg.files import TEMPORARY_PREFIX
 from medimg.progress import Progress, silent
 
 SERIES_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "Modality", "SeriesDescription", "SeriesNumber")
@@ -286,7 +287,10 @@ def _skipped(path: Path, error: InputError) -> Skipped:
 
 
 def _regular_files(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
-    """Regular files under `root` in sorted order; anything else is put into `skipped`."""
+    """Regular files under `root` in sorted order; anything else is put into `skipped`.
+
+    What medimg itself is writing there, or notes beside what it fetched, is passed over.
+    """
     if root.is_file():
         yield root
         return
@@ -299,7 +303,8 @@ def _regular_files(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            named = (entry for entry in os.scandir(folder) if not entry.name.startswith(TEMPORARY_PREFIX))
+            entries = sorted(named, key=lambda entry: entry.name)
         except OSError as error:
             if folder == root:
                 why = error.strerror or str(error)

@@ -41,5 +41,5 @@ def parse_bytes(text: str) -> int:
     """ "4GiB", "4G", "512M" or plain bytes. Raises UsageError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
     if match is None or not (size := int(float(match.group(1)) * UNITS[match.group(2)])):
-        raise UsageError(f"memory limit {text!r} is no size; write it as 4GiB or 800M")
+        raise UsageError(f"{text!r} is no size; write it as 4GiB or 800M")
     return size

@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from medimg import files
-from medimg.batch.journal import Journal
 from medimg.batch.rows import DONE
+from medimg.batch.run import Batch
+from medimg.errors import NetworkError
 from medimg.pacs.query import Pacs
 
 OBJECTS = "*.dcm"
 """What `medimg infer` writes for a PACS: segmentation.dcm, report.dcm and what else was asked for."""
 
 
-def deliver(journal: Journal, output: Path, pacs: Pacs, tell: Callable[[dict[str, Any]], None]) -> int:
-    """Send what the server has not taken yet; how many cases it refused. Their UIDs are the same when they are sent
-    again, so that a run killed between sending and noting doubles nothing at the server.
+class Courier:
+    """Sends the objects of a batch's cases: each as soon as it is done, and with `rest` what is left.
 
-    Raises NetworkError only when nothing can be sent at all.
+    Their UIDs are the same when they are sent again, so that a run killed between sending and noting doubles nothing
+    at the server.
     """
-    refused = 0
-    for case in journal.cases(DONE):
-        objects = sorted((output / case.id).glob(OBJECTS))
-        if not objects:
-            continue
-        sha256 = files.sha256_of_files(objects)
-        if journal.delivered(case.id, pacs.name, sha256):
-            continue
-        result = pacs.send(objects)
+
+    def __init__(self, batch: Batch, pacs: Pacs) -> None:
+        self._batch, self._pacs, self._tell, self.server = batch, pacs, batch.tell, pacs.name
+        self._refused: set[tuple[str, str]] = set()
+        self._away = False
+        batch.tell = self._listen
+
+    def rest(self) -> int:
+        """Send what the server has not taken yet, and was not refused before; how many cases are left undelivered."""
+        self._away = False
+        undelivered = self._batch.journal.undelivered(self.server)
+        return sum(not self._deliver(identifier) for identifier in undelivered)
+
+    def _listen(self, event: dict[str, Any]) -> None:
+        self._tell(event)
+        if event["event"] == "case" and event["state"] == DONE:
+            self._deliver(event["id"])
+
+    def _deliver(self, identifier: str) -> bool:
+        """Whether the server has the case's objects; one that is away is asked again with the next `rest`."""
+        with self._batch.place.earlier(identifier) as folder:
+            objects = [] if folder is None else sorted(folder.glob(OBJECTS))
+            sha256 = files.sha256_of_files(objects)
+            if self._batch.journal.delivered(identifier, self.server, sha256) or not objects:
+                taken = True
+            else:
+                taken = (identifier, sha256) not in self._refused and self._send(identifier, sha256, objects)
+        if taken:
+            self._batch.journal.note_delivery(identifier, self.server, sha256)
+        return taken
+
+    def _send(self, identifier: str, sha256: str, objects: list[Path]) -> bool:
+        if self._away:
+            return False
+        about = {"id": identifier, "server": self.server}
+        try:
+            result = self._pacs.send(objects)
+        except NetworkError as error:
+            self._away = True
+            self._tell({"event": "away", "server": self.server, "message": str(error)})
+            return False
         if result.failed:
-            refused += 1
-            tell({"event": "refused", "id": case.id, "server": pacs.name, "message": result.failed[0][1]})
-        else:
-            journal.note_delivery(case.id, pacs.name, sha256)
-            tell({"event": "delivered", "id": case.id, "server": pacs.name, "objects": len(objects)})
-    return refused
+            self._refused.add((identifier, sha256))
+            self._tell({"event": "refused", **about, "message": result.failed[0][1]})
+            return False
+        self._tell({"event": "delivered", **about, "objects": len(objects)})
+        return True

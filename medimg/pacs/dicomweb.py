@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,14 +10,17 @@ from typing import Any, TypeVar
 import pydicom
 import requests
 from dicomweb_client.api import DICOMwebClient
-from dicomweb_client.session_utils import create_session, create_session_from_user_pass
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from medimg import files
-from medimg.errors import NetworkError, UsageError
-from medimg.pacs.query import Match, Query, Transfer
+from medimg.dicom import fields
+from medimg.errors import NetworkError
+from medimg.pacs.query import RETURNED_OF_SERIES, Match, Query, Transfer
 from medimg.pacs.retry import with_retries
-from medimg.pacs.servers import DicomWebServer, secret, variable_of
+from medimg.pacs.servers import DicomWebServer
+from medimg.pacs.session import web_session
+from medimg.pacs.uids import file_name
 from medimg.progress import Progress, silent
 
 PAGE = 200
@@ -30,7 +33,8 @@ BATCH_INSTANCES = 50
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 """HTTP status codes after which asking again may help (RFC 9110; 425 RFC 8470, 429 RFC 6585)."""
 
-SERIES_FIELDS = ("SeriesDescription", "NumberOfSeriesRelatedInstances")
+OF_THE_REQUEST = {400, 409, 413, 415, 422}
+"""HTTP status codes that refuse what was sent, not who sends it: the next request may be taken."""
 
 FAILURES = {
     0x0110: "processing failure",
@@ -42,6 +46,12 @@ FAILURES = {
 }
 """Failure Reason (0008,1197), PS3.18 table I.2-2 and PS3.4 table B.2-1."""
 
+REFERENCED = "ReferencedSOPInstanceUID"
+
+NOT_DICOMWEB = (ValueError, KeyError, TypeError, AttributeError, InvalidDicomError)
+"""What the libraries raise for an answer of another form."""
+
+Answers = list[dict[str, Any]]
 Result = TypeVar("Result")
 
 
@@ -50,10 +60,7 @@ class DicomWeb:
 
     def __init__(self, server: DicomWebServer) -> None:
         self.name, self._server = server.name, server
-        # the library logs whole requests, headers and all
-        logging.getLogger("dicomweb_client").setLevel(logging.ERROR)
-        session = _session(server)
-        self._client = DICOMwebClient(server.url, session=session, timeout=server.timeout)
+        self._client = DICOMwebClient(server.url, session=web_session(server), timeout=server.timeout)
         self._client.set_http_retry_params(retry=False)  # ours know which errors may pass
 
     def echo(self) -> str:
@@ -63,14 +70,12 @@ class DicomWeb:
 
     def find(self, query: Query) -> Iterator[Match]:
         """Studies that match, page after page, and of each the series that do."""
-        offset = 0
-        while True:
-            page = self._search_studies(query, offset)
-            for study in page:
-                yield from self._series(study, query)
-            if len(page) < PAGE:
-                return
-            offset += len(page)
+        for study in self._pages(functools.partial(self._search_studies, query)):
+            uid = fields.text(study, "StudyInstanceUID")
+            for series in self._pages(functools.partial(self._search_series, query, uid)):
+                match = Match.of(study, series)
+                if query.accepts(match):
+                    yield match
 
     def get(self, match: Match, folder: Path, progress: Progress = silent) -> Transfer:
         """One file an instance as it arrives; a transfer that breaks is begun anew, files that are there are kept."""
@@ -82,7 +87,7 @@ class DicomWeb:
             ):
                 uid = str(dataset.SOPInstanceUID)
                 if uid not in written:
-                    written[uid] = _write(dataset, folder / f"{uid}.dcm")
+                    written[uid] = _write(dataset, folder / f"{file_name(uid)}.dcm")
                     progress("instances", len(written), match.instances or len(written))
 
         failed = []
@@ -97,56 +102,63 @@ class DicomWeb:
     def send(self, paths: list[Path], progress: Progress = silent) -> Transfer:
         """Store in requests of bounded size; FailedSOPSequence of each answer is read."""
         result = Transfer([], [])
+        paths = list(dict.fromkeys(paths))
         for batch in _batches(paths):
-            result.add(self._store(batch))
+            try:
+                result.add(self._store(batch))
+            except NetworkError as error:
+                result.broken_off(paths[len(result.done) + len(result.failed) :], error)
+                break
             progress("files", len(result.done) + len(result.failed), len(paths))
         return result
 
     def _store(self, paths: list[Path]) -> Transfer:
-        by_uid = {}
-        for path in paths:
-            dataset = pydicom.dcmread(path)
-            by_uid[str(dataset.SOPInstanceUID)] = (path, dataset)
+        datasets = [pydicom.dcmread(path) for path in paths]
         try:
-            answer = self._try(lambda: self._client.store_instances([dataset for _, dataset in by_uid.values()]))
+            answer = self._try(lambda: self._client.store_instances(datasets))
         except NetworkError as error:
-            return Transfer([], [(str(path), str(error)) for path in paths])
-        failed = {str(item.ReferencedSOPInstanceUID): _reason(item) for item in answer.get("FailedSOPSequence", ())}
-        stored = {str(item.ReferencedSOPInstanceUID) for item in answer.get("ReferencedSOPSequence", ())}
+            status, explained = _refusal(error.__cause__)
+            if status not in OF_THE_REQUEST:
+                raise
+            if explained is None:
+                return Transfer([], [(str(path), str(error)) for path in paths])
+            answer = explained
+        failed = {fields.text(item, REFERENCED): _reason(item) for item in fields.items(answer, "FailedSOPSequence")}
+        stored = {fields.text(item, REFERENCED) for item in fields.items(answer, "ReferencedSOPSequence")}
         result = Transfer([], [])
-        for uid, (path, _) in by_uid.items():
+        for path, dataset in zip(paths, datasets, strict=True):
+            uid = str(dataset.SOPInstanceUID)
             if uid in stored and uid not in failed:
                 result.done.append(path)
             else:
                 result.failed.append((str(path), failed.get(uid, "the server does not say that it stored it")))
         return result
 
-    def _search_studies(self, query: Query, offset: int) -> list[dict[str, Any]]:
-        return self._try(
-            lambda: self._client.search_for_studies(search_filters=query.study_keys, limit=PAGE, offset=offset)
-        )
+    def _search_studies(self, query: Query, offset: int) -> Answers:
+        return self._client.search_for_studies(search_filters=query.study_keys, limit=PAGE, offset=offset)
 
-    def _series(self, study: dict[str, Any], query: Query) -> Iterator[Match]:
-        about = Dataset.from_json(study)
-        uid = str(about.StudyInstanceUID)
-        found = self._try(
-            lambda: self._client.search_for_series(
-                study_instance_uid=uid, search_filters=query.series_keys, fields=list(SERIES_FIELDS)
-            )
-        )
-        for entry in found:
-            series = Dataset.from_json(entry)
-            count = series.get("NumberOfSeriesRelatedInstances")
-            yield Match(
-                uid,
-                str(series.SeriesInstanceUID),
-                str(series.get("Modality", "")),
-                str(series.get("SeriesDescription", "")),
-                str(about.get("StudyDate", "")),
-                str(about.get("PatientID", "")),
-                str(about.get("AccessionNumber", "")),
-                None if count in (None, "") else int(count),
-            )
+    def _search_series(self, query: Query, study_uid: str, offset: int) -> Answers:
+        wanted = {"search_filters": query.series_keys, "fields": list(RETURNED_OF_SERIES)}
+        return self._client.search_for_series(study_uid, limit=PAGE, offset=offset, **wanted)  # type: ignore[arg-type]
+
+    def _pages(self, search: Callable[[int], Answers]) -> Iterator[Dataset]:
+        """Every answer, until a page brings nothing new: a server may send fewer at once than it is asked for, and
+        one that knows no offset sends the first page again."""
+        seen: set[str] = set()
+        offset = 0
+        while True:
+
+            def ask(offset: int = offset) -> list[Dataset]:
+                return [Dataset.from_json(answer) for answer in search(offset)]
+
+            answers = self._try(ask)
+            new = {answer.to_json(): answer for answer in answers}
+            new = {text: answer for text, answer in new.items() if text not in seen}
+            if not new:
+                return
+            seen |= set(new)
+            yield from new.values()
+            offset += len(answers)
 
     def _try(self, action: Callable[[], Result]) -> Result:
         return with_retries(lambda: self._mapped(action), self._server.retries)
@@ -162,26 +174,13 @@ class DicomWeb:
             raise NetworkError(message, may_pass=status in PASSING) from error
         except requests.exceptions.SSLError as error:
             raise NetworkError(f"{where}: the certificate is not trusted; name its authority as tls: ca") from error
+        except NOT_DICOMWEB as error:
+            raise NetworkError(
+                f"{where} answers what is no DICOMweb ({type(error).__name__}); check the url"
+            ) from error
         except requests.RequestException as error:
             message = f"{where} cannot be reached ({type(error).__name__}); check the address and the network"
             raise NetworkError(message, may_pass=True) from error
-
-
-def _session(server: DicomWebServer) -> requests.Session:
-    password, token = secret(server, "password"), secret(server, "token")
-    if server.user and password is None:
-        variable = variable_of(server, "password")
-        raise UsageError(f"{server.name}: no password for {server.user}; put it into {variable} or the keyring")
-    session: requests.Session = (
-        create_session_from_user_pass(server.user, password) if server.user and password else create_session()
-    )
-    if token and not server.user:
-        session.headers["Authorization"] = f"Bearer {token}"
-    if server.tls.ca:
-        session.verify = server.tls.ca
-    if server.tls.certificate:
-        session.cert = (server.tls.certificate, server.tls.key) if server.tls.key else server.tls.certificate
-    return session
 
 
 def _write(dataset: Dataset, path: Path) -> Path:
@@ -204,6 +203,18 @@ def _batches(paths: list[Path]) -> Iterator[list[Path]]:
         yield batch
 
 
+def _refusal(error: BaseException | None) -> tuple[int, Dataset | None]:
+    """Status of an HTTP error, 0 of any other; what it says of each instance (PS3.18 section 10.5.3), if it does."""
+    response = error.response if isinstance(error, requests.HTTPError) else None
+    if response is None:
+        return 0, None
+    try:
+        answer = Dataset.from_json(response.json())
+    except NOT_DICOMWEB:
+        return response.status_code, None
+    return response.status_code, answer if "FailedSOPSequence" in answer else None
+
+
 def _reason(item: Dataset) -> str:
-    code = int(item.get("FailureReason", 0))
+    code = fields.integer(item, "FailureReason") or 0
     return f"refused, {FAILURES.get(code, 'reason')} 0x{code:04X}"

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE, _config, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import AllStoragePresentationContexts
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
@@ -24,37 +24,29 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from medimg import files
-from medimg.errors import NetworkError
-from medimg.pacs.query import Match, Query, Transfer
+from medimg.dicom import fields
+from medimg.errors import NetworkError, OutputError
+from medimg.pacs.query import RETURNED_OF_SERIES, RETURNED_OF_STUDY, Match, Query, Transfer
 from medimg.pacs.retry import with_retries
-from medimg.pacs.servers import DimseServer, Tls
+from medimg.pacs.scp import COMPRESSED, OUT_OF_RESOURCES, SUCCESS, UNCOMPRESSED, storage_scp
+from medimg.pacs.servers import DimseServer
+from medimg.pacs.uids import file_name
 from medimg.progress import Progress, silent
 
-SUCCESS = 0x0000
+_config.STORE_SEND_CHUNKED_DATASET = True  # a file goes out as it lies on the disk, piece by piece
+
 PENDING = (0xFF00, 0xFF01)
 WARNINGS = (0xB000, 0xB006, 0xB007)
 """Of C-STORE: stored, with something changed (PS3.4 table B.2-1)."""
 
+SOME_FAILED = 0xB000
+"""Of C-GET and C-MOVE: done, but for some (PS3.4 sections C.4.2.1.5 and C.4.3.1.4)."""
+
+TRANSIENT = 2
+"""Result of an association that is rejected for now (PS3.8 section 9.3.4)."""
+
 MAX_CONTEXTS = 128
 """Presentation contexts of one association (PS3.8 section 9.3.2.2: odd numbers up to 255)."""
-
-COMPRESSED = (
-    "1.2.840.10008.1.2.4.50",
-    "1.2.840.10008.1.2.4.51",
-    "1.2.840.10008.1.2.4.57",
-    "1.2.840.10008.1.2.4.70",
-    "1.2.840.10008.1.2.4.80",
-    "1.2.840.10008.1.2.4.81",
-    "1.2.840.10008.1.2.4.90",
-    "1.2.840.10008.1.2.4.91",
-    "1.2.840.10008.1.2.4.201",
-    "1.2.840.10008.1.2.4.202",
-    "1.2.840.10008.1.2.4.203",
-    "1.2.840.10008.1.2.5",
-)
-"""Transfer syntaxes taken as they come, beside the uncompressed ones: JPEG, JPEG-LS, JPEG 2000, HTJ2K, RLE."""
-
-UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99")
 
 Result = TypeVar("Result")
 
@@ -79,30 +71,26 @@ class Dimse:
 
     def find(self, query: Query) -> Iterator[Match]:
         """C-FIND of the studies, then of the series of each: some servers want both UIDs."""
-        study_return = ("StudyInstanceUID", "StudyDate", "PatientID", "AccessionNumber")
-        series_return = ("SeriesInstanceUID", "Modality", "SeriesDescription", "NumberOfSeriesRelatedInstances")
-        for study in self._ask("STUDY", study_return, query.study_keys):
-            keys = {**query.series_keys, "StudyInstanceUID": str(study.StudyInstanceUID)}
-            for series in self._ask("SERIES", series_return, keys):
-                count = series.get("NumberOfSeriesRelatedInstances")
-                yield Match(
-                    str(study.StudyInstanceUID),
-                    str(series.SeriesInstanceUID),
-                    str(series.get("Modality", "")),
-                    str(series.get("SeriesDescription", "")),
-                    str(study.get("StudyDate", "")),
-                    str(study.get("PatientID", "")),
-                    str(study.get("AccessionNumber", "")),
-                    None if count in (None, "") else int(count),
-                )
+        for study in self._ask("STUDY", RETURNED_OF_STUDY, query.study_keys):
+            keys = {**query.series_keys, "StudyInstanceUID": fields.text(study, "StudyInstanceUID")}
+            for series in self._ask("SERIES", RETURNED_OF_SERIES, keys):
+                match = Match.of(study, series)
+                if query.accepts(match):
+                    yield match
 
     def get(self, match: Match, folder: Path, progress: Progress = silent) -> Transfer:
         """C-GET, or C-MOVE to a port of ours; each instance is on the disk before it is acknowledged."""
         fetch = self._by_move if self._server.retrieve == "move" else self._by_get
         written: dict[str, Path] = {}
 
+        trouble: list[OutputError] = []
+
         def store(event: evt.Event) -> int:
-            uid, path = received(event, folder)
+            try:
+                uid, path = received(event, folder)
+            except OutputError as error:
+                trouble.append(error)
+                return OUT_OF_RESOURCES
             written[uid] = path
             progress("instances", len(written), match.instances or len(written))
             return SUCCESS
@@ -112,6 +100,8 @@ class Dimse:
             failed += with_retries(lambda: fetch(match, store), self._server.retries)
         except NetworkError as error:
             failed.append((match.series_uid, str(error)))
+        if trouble:
+            raise trouble[0]
         if not failed and match.instances is not None and len(written) < match.instances:
             failed.append((match.series_uid, f"{len(written)} of {match.instances} instances came"))
         return Transfer(list(written.values()), failed)
@@ -119,13 +109,14 @@ class Dimse:
     def send(self, paths: list[Path], progress: Progress = silent) -> Transfer:
         """C-STORE of each file over one association a set of presentation contexts; what breaks is tried again."""
         result = Transfer([], [])
-        for batch in _by_contexts(paths):
-            left = dict.fromkeys(batch)
+        left = dict.fromkeys(paths)
+        for batch in _by_contexts(list(left)):
 
-            def store(left: dict[Path, None] = left) -> None:
-                kinds = sorted({(uid, syntax) for path in left for uid, syntax in [_kind(path)]})
+            def store(batch: list[Path] = batch) -> None:
+                rest = [path for path in batch if path in left]
+                kinds = sorted({_kind(path) for path in rest})
                 with self._association([(uid, [syntax]) for uid, syntax in kinds]) as association:
-                    for path in list(left):
+                    for path in rest:
                         self._store(association, path, result)
                         del left[path]
                         progress("files", len(result.done) + len(result.failed), len(paths))
@@ -133,7 +124,8 @@ class Dimse:
             try:
                 with_retries(store, self._server.retries)
             except NetworkError as error:
-                result.failed += [(str(path), str(error)) for path in left]
+                result.broken_off(left, error)
+                break
         return result
 
     def _store(self, association: Association, path: Path, result: Transfer) -> None:
@@ -141,7 +133,7 @@ class Dimse:
             status = association.send_c_store(path)
         except RuntimeError as error:  # the association ended since
             raise NetworkError(f"{self._where} broke off before {path.name} was sent", may_pass=True) from error
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             result.failed.append((str(path), f"{self.name} takes no such object: {' '.join(str(error).split())}"))
             return
         if "Status" not in status:
@@ -180,26 +172,18 @@ class Dimse:
         roles = [build_role(UID(uid), scp_role=True) for uid in classes]
         handlers = [(evt.EVT_C_STORE, store)]
         with self._association(contexts, roles, handlers) as association:
-            return self._retrieved(association.send_c_get(_identifier(match), model), "C-GET")
+            return self._retrieved(association.send_c_get(_identifier(match), model), "C-GET", match)
 
     def _by_move(self, match: Match, store: Callable[[evt.Event], int]) -> list[tuple[str, str]]:
         server = self._server
         model = StudyRootQueryRetrieveInformationModelMove
         receiver = AE(ae_title=server.calling_aet)
-        for context in AllStoragePresentationContexts:
-            receiver.add_supported_context(str(context.abstract_syntax), [*UNCOMPRESSED, *COMPRESSED])
         receiver.require_calling_aet = [server.aet]
-        try:
-            listening = receiver.start_server(
-                ("", server.move_port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)]
-            )
-        except OSError as error:
-            raise NetworkError(f"port {server.move_port} cannot be opened ({error.strerror}); set move_port") from error
-        assert listening is not None
+        listening = storage_scp(receiver, "", server.move_port, store)
         try:
             with self._association([(model, UNCOMPRESSED)]) as association:
                 answers = association.send_c_move(_identifier(match), server.calling_aet, model)
-                return self._retrieved(answers, "C-MOVE")
+                return self._retrieved(answers, "C-MOVE", match)
         finally:
             listening.shutdown()
 
@@ -212,17 +196,22 @@ class Dimse:
         every = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
         return [uid for uid, _ in classes.most_common(MAX_CONTEXTS - 1)] or every[: MAX_CONTEXTS - 1]
 
-    def _retrieved(self, answers: Iterator[tuple[Dataset, Dataset | None]], what: str) -> list[tuple[str, str]]:
+    def _retrieved(
+        self, answers: Iterator[tuple[Dataset, Dataset | None]], what: str, match: Match
+    ) -> list[tuple[str, str]]:
+        """What failed, by the answers to a retrieval: instances by UID, or the series where they are not named."""
         failed: list[tuple[str, str]] = []
         for status, answer in answers:
             code = self._code(status, what)
             if code in PENDING or code == SUCCESS:
                 continue
-            uids = answer.get("FailedSOPInstanceUIDList", []) if answer is not None else []
-            uids = [uids] if isinstance(uids, str) else list(uids or [])
-            if not uids and code != 0xB000:
+            uids = [] if answer is None else fields.texts(answer, "FailedSOPInstanceUIDList")
+            count = status.get("NumberOfFailedSuboperations") or 0
+            if not uids and code != SOME_FAILED:
                 raise NetworkError(f"{self._where} refused {what}, status 0x{code:04X}", may_pass=code == 0xA702)
-            failed += [(str(uid), f"{what} failed, status 0x{code:04X}") for uid in uids]
+            failed += [(uid, f"{what} failed, status 0x{code:04X}") for uid in uids]
+            if count and not uids:
+                failed.append((match.series_uid, f"{what} failed for {count} instances, status 0x{code:04X}"))
         return failed
 
     def _check(self, status: Dataset, what: str) -> None:
@@ -251,7 +240,7 @@ class Dimse:
         entity.connection_timeout = server.timeout
         for uid, syntaxes in contexts:
             entity.add_requested_context(uid, list(syntaxes))
-        tls = None if server.tls is None else (client_context(server.tls), server.host)
+        tls = None if server.tls is None else (server.tls.context(ssl.Purpose.SERVER_AUTH), server.host)
         association = entity.associate(
             server.host,
             server.port,
@@ -261,9 +250,12 @@ class Dimse:
             tls_args=tls,
         )
         if association.is_rejected:
-            raise NetworkError(f"{self._where} rejects {server.calling_aet}; let it know this title, or check both")
+            answer = association.acceptor.primitive
+            message = f"{self._where} rejects {server.calling_aet}; let it know this title, or check both"
+            raise NetworkError(message, may_pass=answer is not None and answer.result == TRANSIENT)
         if not association.is_established:
-            raise NetworkError(f"{self._where} cannot be reached; check host, port and network", may_pass=True)
+            what = "host, port and network" if tls is None else "host, port, network and certificates"
+            raise NetworkError(f"{self._where} cannot be reached; check {what}", may_pass=True)
         try:
             yield association
         finally:
@@ -274,21 +266,12 @@ class Dimse:
 def received(event: evt.Event, folder: Path) -> tuple[str, Path]:
     """Write the instance of a C-STORE as it came, atomically and synced; its SOP instance UID and its file.
 
-    Only the bytes of the data set are taken from outside; the name is made of its UID's digits and dots.
+    Only the bytes of the data set are taken from outside; the name is a UID's or a digest's.
     """
     uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]
-    name = "".join(letter for letter in uid if letter in "0123456789.")[:64]
-    path = folder / f"{name}.dcm"
+    path = folder / f"{file_name(uid)}.dcm"
     files.write_bytes(path, event.encoded_dataset())
     return uid, path
-
-
-def client_context(tls: Tls) -> ssl.SSLContext:
-    """TLS 1.2 or later, the server's certificate checked (PS3.15 section B.9, BCP 195)."""
-    context = ssl.create_default_context(cafile=tls.ca or None)
-    if tls.certificate:
-        context.load_cert_chain(tls.certificate, tls.key or None)
-    return context
 
 
 def _identifier(match: Match) -> Dataset:
@@ -300,8 +283,8 @@ def _identifier(match: Match) -> Dataset:
 
 def _kind(path: Path) -> tuple[str, str]:
     """SOP class and transfer syntax of a file."""
-    meta = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-    return str(meta.SOPClassUID), str(meta.file_meta.TransferSyntaxUID)
+    meta = pydicom.filereader.read_file_meta_info(path)
+    return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
 
 
 def _by_contexts(paths: list[Path]) -> Iterator[list[Path]]:

@@ -2,73 +2,86 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from medimg.errors import UsageError
+from pydicom.dataset import Dataset
+
+from medimg.dicom import fields
+from medimg.errors import NetworkError, UsageError
+from medimg.pacs.uids import is_uid
 from medimg.progress import Progress, silent
 
 DATE = re.compile(r"\d{8}|\d{8}-\d{8}|\d{8}-|-\d{8}")
 """A DICOM date or range (PS3.4 section C.2.2.2.5.1)."""
 
-UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-MAX_UID = 64
+STUDY_KEYS = {
+    "patient": "PatientID",
+    "study": "StudyInstanceUID",
+    "accession": "AccessionNumber",
+    "date": "StudyDate",
+    "modality": "ModalitiesInStudy",
+}
+SERIES_KEYS = {"series": "SeriesInstanceUID", "modality": "Modality", "description": "SeriesDescription"}
+"""What may be asked for -> the attribute that must match, of the study and of its series."""
+
+NAMES = tuple(dict.fromkeys((*STUDY_KEYS, *SERIES_KEYS)))
 
 
 @dataclass(frozen=True)
 class Query:
-    """All that are given must hold; `*` and `?` match as DICOM's wildcards do. date: YYYYMMDD or a range of two."""
+    """asked: name -> value, of `NAMES`. All must hold; `*` and `?` match as DICOM's wildcards do.
 
-    patient: str = ""
-    study: str = ""
-    series: str = ""
-    accession: str = ""
-    modality: str = ""
-    date: str = ""
-    description: str = ""
+    date: YYYYMMDD, or a range of two with "-" between. Raises UsageError naming what is wrong.
+    """
+
+    asked: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        if self.date and not DATE.fullmatch(self.date):
-            raise UsageError(f"date {self.date!r}: give YYYYMMDD, or a range YYYYMMDD-YYYYMMDD")
+        names = ", ".join(NAMES)
+        if strangers := sorted(set(self.asked) - set(NAMES)):
+            raise UsageError(f"a query knows no {strangers[0]!r}; names are {names}")
+        if not any(self.asked.values()):
+            raise UsageError(f"the query asks for nothing; name one of {names}")
+        date = self.asked.get("date", "")
+        if date and not DATE.fullmatch(date):
+            raise UsageError(f"date {date!r}: give YYYYMMDD, or a range YYYYMMDD-YYYYMMDD")
         for name in ("study", "series"):
-            value = getattr(self, name)
-            if value and (not UID.fullmatch(value) or len(value) > MAX_UID):
+            if (value := self.asked.get(name)) and not is_uid(value):
                 raise UsageError(f"{name} {value!r} is not a DICOM UID")
 
     @property
     def study_keys(self) -> dict[str, str]:
         """Matching keys of the study level: keyword -> value."""
-        keys = {
-            "PatientID": self.patient,
-            "StudyInstanceUID": self.study,
-            "AccessionNumber": self.accession,
-            "StudyDate": self.date,
-            "ModalitiesInStudy": self.modality,
-        }
-        return {keyword: value for keyword, value in keys.items() if value}
+        return self._keys(STUDY_KEYS)
 
     @property
     def series_keys(self) -> dict[str, str]:
-        """Matching keys of the series level."""
-        keys = {"SeriesInstanceUID": self.series, "Modality": self.modality, "SeriesDescription": self.description}
-        return {keyword: value for keyword, value in keys.items() if value}
+        """Matching keys of the series level: keyword -> value."""
+        return self._keys(SERIES_KEYS)
+
+    def accepts(self, match: Match) -> bool:
+        """Whether the series is one that was asked for: servers may leave optional keys unmatched (PS3.4 C.2.2.1.3)."""
+        asked = ((self.asked.get("modality"), match.modality), (self.asked.get("description"), match.description))
+        return all(not wanted or fnmatch.fnmatchcase(found.lower(), wanted.lower()) for wanted, found in asked)
+
+    def _keys(self, keywords: Mapping[str, str]) -> dict[str, str]:
+        return {keyword: value for name, keyword in keywords.items() if (value := self.asked.get(name))}
 
 
 def parse_query(text: str) -> Query:
     """ "modality=CT,date=20240101-20240131" as a query. Raises UsageError naming what is wrong."""
-    known = [field.name for field in fields(Query)]
-    values: dict[str, str] = {}
+    asked: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, separator, value = part.partition("=")
-        if not separator or name.strip() not in known:
-            raise UsageError(f"query {part!r}: write NAME=VALUE, names are {', '.join(known)}")
-        values[name.strip()] = value.strip()
-    if not any(values.values()):
-        raise UsageError(f"the query asks for nothing; name one of {', '.join(known)}")
-    return Query(**values)
+        if not separator:
+            raise UsageError(f"query {part!r}: write NAME=VALUE, names are {', '.join(NAMES)}")
+        asked[name.strip()] = value.strip()
+    return Query(asked)
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,28 @@ class Match:
     accession: str = ""
     instances: int | None = None
 
+    @classmethod
+    def of(cls, study: Dataset, series: Dataset) -> Match:
+        """From a server's answers about a study and one of its series. Raises NetworkError when a UID is missing."""
+        match = cls(
+            study_uid=fields.text(study, "StudyInstanceUID"),
+            series_uid=fields.text(series, "SeriesInstanceUID"),
+            modality=fields.text(series, "Modality"),
+            description=fields.human(series, "SeriesDescription"),
+            study_date=fields.text(study, "StudyDate"),
+            patient_id=fields.human(study, "PatientID"),
+            accession=fields.human(study, "AccessionNumber"),
+            instances=fields.integer(series, "NumberOfSeriesRelatedInstances"),
+        )
+        if not match.study_uid or not match.series_uid:
+            raise NetworkError("the server answers with a series that has no UID; its index is damaged")
+        return match
+
+
+RETURNED_OF_STUDY = ("StudyInstanceUID", "StudyDate", "PatientID", "AccessionNumber")
+RETURNED_OF_SERIES = ("SeriesInstanceUID", "Modality", "SeriesDescription", "NumberOfSeriesRelatedInstances")
+"""What `Match.of` reads."""
+
 
 @dataclass
 class Transfer:
@@ -96,6 +131,12 @@ class Transfer:
         """Take up what another transfer did."""
         self.done += other.done
         self.failed += other.failed
+
+    def broken_off(self, left: Iterable[Path], error: NetworkError) -> None:
+        """The files that are left fail for one reason. Raises it when the server has not answered to any before."""
+        if not self.done and not self.failed:
+            raise error
+        self.failed += [(str(path), str(error)) for path in left]
 
 
 class Pacs(Protocol):
@@ -113,4 +154,7 @@ class Pacs(Protocol):
         """Fetch a series into `folder`, one file an instance, each written atomically."""
 
     def send(self, paths: list[Path], progress: Progress = silent) -> Transfer:
-        """Store DICOM files; what the server refused is in `failed` with its reason."""
+        """Store DICOM files; what the server refused, or did not get any more, is in `failed` with its reason.
+
+        Raises NetworkError only when nothing was sent.
+        """

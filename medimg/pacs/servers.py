@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from medimg.errors import UsageError
+from medimg.pacs.tls import Tls
 
 CONFIG_VARIABLE = "MEDIMG_SERVERS"
 DEFAULT_CONFIG = Path("~/.config/medimg/servers.yaml")
@@ -38,13 +39,7 @@ MAX_AET = 16
 """Characters of an application entity title (PS3.5 section 6.2, AE)."""
 
 
-@dataclass(frozen=True)
-class Tls:
-    """ca: file of trusted certificates, the system's when empty. certificate, key: ours, where the server asks."""
-
-    ca: str = ""
-    certificate: str = ""
-    key: str = ""
+NO_FILES = Tls()
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class DicomWebServer:
     name: str
     url: str
     user: str = ""
-    tls: Tls = Tls()
+    tls: Tls = NO_FILES
     timeout: float = 60.0
     retries: int = 4
 
@@ -119,6 +114,13 @@ def secret(server: DicomWebServer, kind: str) -> str | None:
     return found
 
 
+def check_title(title: object, where: str = "") -> None:
+    """Raises UsageError when it is no application entity title (PS3.5 section 6.2, AE)."""
+    text = str(title)
+    if not 0 < len(text.strip()) <= MAX_AET or "\\" in text or not (text.isascii() and text.isprintable()):
+        raise UsageError(f"{where}{text!r} is no AE title (1-{MAX_AET} characters)")
+
+
 def _server(name: str, entry: dict[str, Any], path: Path) -> Server:
     where = f"{path}: server {name!r}"
     if found := sorted(SECRETS & set(entry)):
@@ -151,8 +153,7 @@ def _checked(server: Server, where: str) -> Server:
             raise UsageError(f"{where}: url must begin with http:// or https:// and name no user")
         return server
     for title in (server.aet, server.calling_aet):
-        if not 0 < len(str(title).strip()) <= MAX_AET or "\\" in str(title):
-            raise UsageError(f"{where}: {title!r} is no AE title (1-{MAX_AET} characters)")
+        check_title(title, f"{where}: ")
     if server.retrieve not in {"get", "move"}:
         raise UsageError(f"{where}: retrieve must be get or move")
     if not all(isinstance(port, int) and 0 < port < 1 << 16 for port in (server.port, server.move_port)):

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,10 @@ import numpy as np
 import pytest
 import requests
 import yaml
+from click.testing import CliRunner
+from pacs_peers import free_port
 
+from medimg.cli import cli
 from medimg.phantoms.dicom import write_ct_series
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -42,14 +46,21 @@ class Orthanc:
 
     folder: Path
     http: str
+    http_port: int
     dicom_port: int
     move_port: int
     servers: Path
+    process: subprocess.Popen[bytes]
 
     def instances(self) -> list[str]:
         """Its identifiers of everything it has stored."""
         found: list[str] = requests.get(f"{self.http}/instances", timeout=20).json()
         return found
+
+    def modalities(self) -> list[str]:
+        """Of every series it has stored."""
+        series = requests.get(f"{self.http}/series?expand", timeout=20).json()
+        return sorted(each["MainDicomTags"]["Modality"] for each in series)
 
     def clear(self) -> None:
         """Delete every patient."""
@@ -57,22 +68,14 @@ class Orthanc:
             requests.delete(f"{self.http}/patients/{patient}", timeout=20)
 
 
-def free_port() -> int:
-    """A port of the loopback device that nobody has now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def running_orthanc(tmp_path_factory):
-    """One Orthanc for the session."""
+@contextlib.contextmanager
+def started(folder: Path, **settings: object) -> Iterator[Orthanc]:
+    """An Orthanc of its own, with other settings than usual; it may be killed."""
     program = shutil.which("Orthanc")
     if program is None or not PLUGIN.is_file():
         pytest.skip(f"no Orthanc; {HOW}")
     if not only_loopback():
         pytest.skip("Orthanc opens its ports to the whole network: run these tests with make pacs-test")
-    folder = tmp_path_factory.mktemp("orthanc")
     http, dicom, move = free_port(), free_port(), free_port()
     config = {
         "StorageDirectory": str(folder / "storage"),
@@ -90,12 +93,13 @@ def running_orthanc(tmp_path_factory):
         "DicomAlwaysAllowGet": True,
         "DicomModalities": {"medimg": ["MEDIMG", "127.0.0.1", move]},
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        **settings,
     }
     (folder / "orthanc.json").write_text(json.dumps(config), encoding="utf-8")
     node = {"kind": "dimse", "host": "127.0.0.1", "port": dicom, "aet": "ORTHANC", "move_port": move, "retries": 1}
     known = {
         "web": {"kind": "dicomweb", "url": f"http://127.0.0.1:{http}/dicom-web", "retries": 1},
-        "get": node,
+        "get": {**node, "timeout": 10},
         "move": {**node, "retrieve": "move"},
         "gone": {"kind": "dimse", "host": "127.0.0.1", "port": free_port(), "aet": "GONE", "retries": 0},
         "gone-web": {"kind": "dicomweb", "url": f"http://127.0.0.1:{free_port()}/dicom-web", "retries": 0},
@@ -104,12 +108,36 @@ def running_orthanc(tmp_path_factory):
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log)
         try:
-            server = Orthanc(folder, f"http://127.0.0.1:{http}", dicom, move, folder / "servers.yaml")
-            _wait_for(server, process)
+            server = Orthanc(folder, f"http://127.0.0.1:{http}", http, dicom, move, folder / "servers.yaml", process)
+            _wait_for(server)
             yield server
         finally:
             process.terminate()
             process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def running_orthanc(tmp_path_factory):
+    """One Orthanc for the session."""
+    with started(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def start_orthanc():
+    """`started`."""
+    return started
+
+
+@pytest.fixture
+def medimg_at(monkeypatch):
+    """Run `medimg ARGUMENTS` with the servers of an Orthanc."""
+
+    def run(server: Orthanc, *arguments: object):
+        monkeypatch.setenv("MEDIMG_SERVERS", str(server.servers))
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments], prog_name="medimg")
+
+    return run
 
 
 @pytest.fixture
@@ -127,13 +155,10 @@ def ct_series(tmp_path_factory) -> list[Path]:
     return write_ct_series(voxels, np.diag([-1.0, -1.0, 2.0, 1.0]), folder, seed=3, description="Thorax")
 
 
-def _wait_for(server: Orthanc, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(server: Orthanc) -> None:
     end = time.monotonic() + STARTUP_SECONDS
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            break
-        with contextlib.suppress(requests.RequestException):
-            if requests.get(f"{server.http}/system", timeout=2).ok:
-                return
+    while time.monotonic() < end and server.process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.http_port), timeout=2):
+            return
         time.sleep(0.2)
     raise AssertionError(f"Orthanc did not start: {(server.folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}")

@@ -34,7 +34,7 @@ def test_every_result_lies_in_the_scans_study_and_comes_back_the_same(orthanc, c
     sent = pacs.send([*ct_series, *objects.values()])
     assert sent.failed == []
     study = str(pydicom.dcmread(ct_series[0]).StudyInstanceUID)
-    found = {match.modality: match for match in pacs.find(Query(study=study))}
+    found = {match.modality: match for match in pacs.find(Query({"study": study}))}
     assert set(found) == {"CT", "SEG", "SR", "DOC", "OT", "RTSTRUCT"}
     for modality in set(found) - {"CT"}:
         (back,) = pacs.get(found[modality], tmp_path / modality).done

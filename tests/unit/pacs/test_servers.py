@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from medimg.errors import UsageError
-from medimg.pacs.query import Query, parse_query
+from medimg.pacs.connect import connect
+from medimg.pacs.query import Match, Query, parse_query
 from medimg.pacs.servers import DicomWebServer, DimseServer, load_server, secret, variable_of
+from medimg.pacs.tls import Tls
+from medimg.pacs.uids import file_name
 
 GOOD = """
 servers:
@@ -67,13 +72,80 @@ def test_a_secret_comes_from_the_environment(monkeypatch):
 
 
 def test_a_query_is_read_and_checked():
-    assert parse_query("modality=CT, date=20240101-20240131") == Query(modality="CT", date="20240101-20240131")
+    assert parse_query("modality=CT, date=20240101-20240131") == Query({"modality": "CT", "date": "20240101-20240131"})
     for text, told in (
         ("modality", "NAME=VALUE"),
-        ("colour=red", "names are patient"),
+        ("colour=red", "knows no 'colour'; names are patient"),
         ("", "asks for nothing"),
         ("date=tomorrow", "YYYYMMDD"),
         ("study=1.2.x", "not a DICOM UID"),
     ):
         with pytest.raises(UsageError, match=told):
             parse_query(text)
+
+
+def test_a_series_that_a_server_should_not_have_answered_with_is_left_out():
+    query = Query({"modality": "CT", "description": "*lung*"})
+    assert query.accepts(Match("1", "2", modality="CT", description="Thin LUNG 1.0"))
+    assert not query.accepts(Match("1", "2", modality="SR", description="Thin LUNG 1.0"))
+    assert not query.accepts(Match("1", "2", modality="CT", description="Abdomen"))
+
+
+def test_a_secret_comes_from_the_keyring_where_the_environment_has_none(monkeypatch):
+    keyring = pytest.importorskip("keyring")
+    backend = pytest.importorskip("keyring.backend")
+
+    class Drawer(backend.KeyringBackend):
+        """A keyring in memory, of the library's own kind."""
+
+        priority = 1
+
+        def get_password(self, service, username):
+            return {("medimg-pacs", "archive/password"): "geheim"}.get((service, username))
+
+        def set_password(self, service, username, password): ...
+
+        def delete_password(self, service, username): ...
+
+    before = keyring.get_keyring()
+    keyring.set_keyring(Drawer())
+    try:
+        server = DicomWebServer("archive", "https://a", user="me")
+        assert secret(server, "password") == "geheim"
+        assert secret(server, "token") is None
+        monkeypatch.setenv("MEDIMG_PACS_ARCHIVE_PASSWORD", "other")
+        assert secret(server, "password") == "other"
+    finally:
+        keyring.set_keyring(before)
+
+
+def test_a_user_without_a_password_is_told_where_to_put_it():
+    pytest.importorskip("dicomweb_client")
+    with pytest.raises(UsageError, match="MEDIMG_PACS_ARCHIVE_PASSWORD or the keyring"):
+        connect(DicomWebServer("archive", "https://a.example", user="me"))
+
+
+def test_tls_files_that_cannot_be_used_are_named_before_anything_is_sent(tmp_path):
+    pytest.importorskip("dicomweb_client")
+    (tmp_path / "ca.pem").write_text("no certificate", encoding="ascii")
+    for ca in (tmp_path / "ca.pem", tmp_path / "none.pem"):
+        with pytest.raises(UsageError, match=ca.name):
+            connect(DicomWebServer("archive", "https://a.example", tls=Tls(ca=str(ca))))
+
+
+def test_a_name_from_outside_leads_nowhere_else():
+    assert file_name("1.2.840.1 \0") == "1.2.840.1"
+    for hostile in ("../../etc/passwd", "1.2/../3", "", "1." * 40 + "1", "\x1b[2J"):
+        assert set(file_name(hostile)) <= set("0123456789abcdef")
+        assert len(file_name(hostile)) == 32
+    assert file_name("1.2x") != file_name("1.2y")
+
+
+def test_the_example_of_a_file_of_servers_is_one(repository, tmp_path):
+    page = (repository / "docs" / "pacs.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    path = config(tmp_path, example)
+    archive, ward = load_server("archive", path), load_server("ward", path)
+    assert (archive.user, ward.retrieve, ward.move_port) == ("medimg", "move", 11113)
+    known = {field.name for server in (archive, ward) for field in fields(server)} - {"name"}
+    assert [name for name in known if f"`{name}`" not in page] == []
