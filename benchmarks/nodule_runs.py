@@ -27,7 +27,7 @@ from medimg.inference.detect_options import DetectOptions
 from medimg.inference.device import choose_device
 from medimg.inference.find import find
 from medimg.inference.roi import Chest
-from medimg.pipeline import SHAPE, Pipeline
+from medimg.pipeline import SHAPE, Pipeline, load_pipeline
 from medimg.results import Finding
 from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
@@ -54,7 +54,8 @@ class Pool:
         self.pipeline, self.data, self.kept = pipeline, data, kept
         self.options = DetectOptions.from_stage({**pipeline.options("infer"), "threshold": LOWEST})
         self.device = choose_device("auto", threads=threads)
-        self.shape = read_shape_config(pipeline.folder / "shape.yaml")
+        # the second opinion is the classical detector's
+        self.shape = read_shape_config(load_pipeline("lung_nodule_classical").folder / "train.yaml")
         self.shipped = read_classifier(pipeline.bundle / SHAPE)
         self.learned: dict[frozenset[str], ShapeClassifier] = {}
 
