@@ -67,6 +67,8 @@ class Pool:
             _, unseen = split_patients(free, background(self.data), run.fold, run.seed)
             out = frozenset(crop.case for crop in unseen)
             bundle = load_bundle(run.bundle)
+            # an ensemble's members share the mirror images out; one of them alone sees them all
+            self.options = replace(self.options, flips=_flips(run))
             for entry in [*crop_inputs(self.data, unseen), *scans]:
                 findings, every, seconds = self._heard(run, bundle, entry)
                 if weight > 0 and findings:
@@ -121,3 +123,8 @@ class Pool:
         with np.load(path) as kept:
             keys = list(dict.fromkeys(name.rpartition("/")[0] for name in kept))
             return [Described(key.partition("/")[2], *(kept[f"{key}/{name}"] for name in FIELDS)) for key in keys]
+
+
+def _flips(run: Run) -> bool:
+    """Whether the run's own pipeline averages over mirror images."""
+    return DetectOptions.from_stage(load_pipeline(str(run.folder)).options("infer")).flips

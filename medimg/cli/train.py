@@ -108,7 +108,7 @@ def command(
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"interrupted; {kept(output)}; call medimg train again with the same -o") from error
         if group.leads:
-            bundle = pack(pipeline, config, state, output, start)
+            bundle = pack(pipeline, config, state, output, data, start)
             say(f"best score {state.best:.4f}; bundle in {bundle}")
 
 
