@@ -93,6 +93,20 @@ def divide(cases: Sequence[DatalistCase], fold: str, seed: int) -> tuple[list[Da
     return _both(kept, scored, f"fold {fold}")
 
 
+def divide_by_name(
+    cases: Sequence[DatalistCase], validation: Collection[str]
+) -> tuple[list[DatalistCase], list[DatalistCase]]:
+    """Cases to train on, and those whose ids are in `validation`, which are only scored.
+
+    Raises TrainingError for an id that is none of theirs, and when either side is empty.
+    """
+    names = set(validation)
+    if strangers := sorted(names - {case.id for case in cases}):
+        raise TrainingError(f"validation names {', '.join(strangers)}, which the data do not hold; correct it")
+    kept, scored = ([case for case in cases if (case.id in names) is side] for side in (False, True))
+    return _both(kept, scored, "validation")
+
+
 def _both(
     training: list[DatalistCase], validation: list[DatalistCase], told: str
 ) -> tuple[list[DatalistCase], list[DatalistCase]]:

@@ -34,7 +34,7 @@ def run(tmp_path):
 def cases(names=NAMES, folds=None):
     paths = [(Path(f"{name}.nii.gz"),) for name in names]
     return [
-        DatalistCase(name, path, (None,), fold=None if folds is None else folds[number])
+        DatalistCase(name, path, (None,), fold=None if folds is None else folds[number], patient=name)
         for number, (name, path) in enumerate(zip(names, paths, strict=True))
     ]
 
