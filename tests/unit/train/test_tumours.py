@@ -275,7 +275,7 @@ def test_phantoms_join_the_training_cases(data, monkeypatch):
     [
         ({"validation": ["four"]}, "validation names four, which the data do not hold"),
         ({"validation": []}, "write it k/n"),
-        ({"validation": ["one", "two", "three"]}, "nothing left to train on"),
+        ({"validation": ["one", "two", "three"]}, "validation leaves no case to train on"),
         ({"holdout": ["one"]}, "validation names one, which the data do not hold"),
     ],
 )
