@@ -14,7 +14,7 @@ CARD = """# {name} {version} (model card)
 
 **For research use only. Not a medical device.** It is not for diagnosis, treatment or any clinical decision.
 
-{title}. {made} The network's form, preprocessing, thresholds and calibration are those of
+{title}. {made} Its form, preprocessing, thresholds and calibration are those of
 {name} {parent}, whose own figures say nothing about these weights.
 
 ## Data
