@@ -15,7 +15,7 @@ CARD = """# {name} {version} (model card)
 **For research use only. Not a medical device.** It is not for diagnosis, treatment or any clinical decision.
 
 {title}. {made} Its form, preprocessing, thresholds and calibration are those of
-{name} {parent}, whose own figures say nothing about these weights.
+{parent}, whose own figures say nothing about these weights.
 
 ## Data
 {data}
@@ -87,7 +87,7 @@ def model_card(pipeline: Pipeline, version: str, record: Record) -> str:
         version=version,
         title=pipeline.title.rstrip("."),
         made=made,
-        parent=pipeline.version,
+        parent=_made_from(pipeline, record),
         data=_data(runs),
         cases="\n".join(_cases(runs)),
         runs=" | ".join(str(run.get("run", "this run")) for run in runs),
@@ -109,7 +109,7 @@ def metadata(pipeline: Pipeline, parent: Record, version: str, record: Record) -
         **head,
         "name": f"{pipeline.name} {version}",
         "version": version,
-        "changelog": {version: f"weights of {made}, from the bundle of {pipeline.name} {pipeline.version}"},
+        "changelog": {version: f"weights of {made}, from the bundle of {_made_from(pipeline, record)}"},
         **versions,
         "description": f"{pipeline.title}. Weights of {made}; docs/README.md says on which cases.",
         "authors": f"whoever called {made}",
@@ -119,6 +119,10 @@ def metadata(pipeline: Pipeline, parent: Record, version: str, record: Record) -
         "intended_use": RESEARCH,
         **{name: parent[name] for name in FORMS if name in parent},
     }
+
+
+def _made_from(pipeline: Pipeline, record: Record) -> str:
+    return str(record.get("made_from", f"{pipeline.name} {pipeline.version}"))
 
 
 def _runs(record: Record) -> list[Record]:

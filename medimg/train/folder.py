@@ -53,7 +53,9 @@ def write_folder(
     save_weights(weights)
     digest = files.sha256_of_file(weights)
     version = f"0+{digest[:DIGITS]}"
-    told = {"weights_sha256": digest, **record}
+    # the members of an ensemble have their form, and thresholds, from what the first was made from
+    source = record.get("members", [record])[0].get("made_from", f"{pipeline.name} {pipeline.version}")
+    told = {"weights_sha256": digest, "made_from": source, **record}
     if inference is not None:
         files.write_json(bundle / INFERENCE_CONFIG, inference)
     files.write_json(bundle / TRAINING_RECORD, told)

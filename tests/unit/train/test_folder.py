@@ -58,6 +58,7 @@ def test_the_card_says_data_licences_digest_seed_hours_steps_metrics_and_limits(
     _, card, _ = written("brain_tumour", tmp_path)
     for words in (
         "# brain_tumour 0+9a129038",
+        "thresholds and calibration are those of\nbrain_tumour 0.",
         "**For research use only. Not a medical device.**",
         "Cases of hospital.json; licence: CC BY 4.0. P2: CC BY-NC 4.0.",
         "| training | 2 | P1, P2 |",
@@ -98,12 +99,13 @@ def test_an_ensemble_is_packed_with_a_card_of_its_own(tmp_path):
     runs = [toy.detector(tmp_path / name) for name in ("a", "b")]
     for run in runs:
         (run / "bundle" / "docs").mkdir()
-        (run / "bundle" / "docs" / "training.json").write_text(json.dumps(RUN))
+        (run / "bundle" / "docs" / "training.json").write_text(json.dumps({**RUN, "made_from": "toy_detector 3"}))
         (run / "bundle" / "docs" / "README.md").write_text("Dice 0.99")
     bundle = pack_ensemble(runs, tmp_path / "out")
     card = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
     assert "0.99" not in card
     assert "The mean of 2 networks" in card
+    assert "calibration are those of\ntoy_detector 3, whose own figures" in card
     assert load_pipeline(str(tmp_path / "out")).version.startswith("0+")
 
 
