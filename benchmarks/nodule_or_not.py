@@ -23,7 +23,7 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ from medimg import geometry
 from medimg.classical.find import Opinion, apart
 from medimg.evaluate.evaluation import Evaluation, Metric
 from medimg.evaluate.run import Job, Rules, Truth, run_job
-from medimg.pipeline import SHAPE, load_pipeline
+from medimg.pipeline import SHAPE, Pipeline, load_pipeline
 from medimg.study import Source, Volume
 from medimg.train.nodule_data import Scan, load_crops, load_scans
 from medimg.train.nodule_split import patients_of_fold, split_patients
@@ -147,13 +147,23 @@ def by_networks(
             copy = Path(folder) / "run"
             shutil.copytree(one.folder, copy, ignore=shutil.ignore_patterns("*.pth", "checkpoint.pt", "tensorboard"))
             (copy / "bundle" / SHAPE).write_text(classifier.text(), encoding="utf-8")
-            pipeline = load_pipeline(str(copy))
+            pipeline = as_shipped(load_pipeline(str(copy)))
             for h in unseen:
                 file = Path(folder) / f"{h.id}.nii.gz"
                 write_nifti(file, h.hu, np.eye(4))
                 found = run(pipeline, file, threads)[0]
                 centres = geometry.lps_to_ras(np.array([f.center_lps_mm for f in found]).reshape(-1, 3))
                 yield h, number, Marks(centres, logit(np.clip([f.probability for f in found], 1e-6, 1 - 1e-6)))
+
+
+def as_shipped(run_of_fold: Pipeline) -> Pipeline:
+    """A run with the shipped weight of the second opinion: its own is that of the pipeline it was made from."""
+    weight = load_pipeline("lung_nodule").options("infer")["shape_weight"]
+    stages = [
+        replace(stage, options={**stage.options, "shape_weight": weight}) if stage.name == "infer" else stage
+        for stage in run_of_fold.stages
+    ]
+    return replace(run_of_fold, stages=tuple(stages))
 
 
 def shape_config() -> ShapeConfig:

@@ -37,6 +37,9 @@ CROP_WEIGHT = 0.3
 POSITIVE_SHARE = 0.05
 """Weight of all nodules together over that of all blobs; calibration undoes it."""
 
+MIN_DEVIATION = 1e-5
+"""Of a number that is the same for all blobs: the least that is not 0 in the classifier's file."""
+
 Values = NDArray[np.float64]
 
 
@@ -95,7 +98,7 @@ def learn(cases: Sequence[Described], penalty: float) -> ShapeClassifier:
     if not positive.any() or positive.all():
         raise TrainingError("the cases hold no blob that is a nodule, or none that is not; nothing can be learned")
     weight = np.where(positive, weight * POSITIVE_SHARE * weight.size / weight[positive].sum(), weight)
-    mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+    mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), MIN_DEVIATION)
     z = np.clip((features - mean) / deviation, -LIMIT, LIMIT)
     rows, columns = np.triu_indices(z.shape[1])
     terms = np.concatenate([z, z[:, rows] * z[:, columns]], axis=1)
