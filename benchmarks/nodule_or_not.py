@@ -20,7 +20,6 @@ those of the held-out scan and those of the part of a scan that is kept for vali
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,11 +27,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from nodule_cases import WHOLE_CT
 from nodule_detection import run
 from nodule_runs import LOWEST
+from nodule_volumes import CUBE, SEED, SIDE, Held, clear_cubes, coarse, nodule_free, stored, whole_ct
 from numpy.typing import NDArray
-from scipy import ndimage
+from runs import Run, read_runs
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
@@ -40,49 +39,16 @@ from medimg import geometry
 from medimg.classical.find import Opinion, apart
 from medimg.evaluate.evaluation import Evaluation, Metric
 from medimg.evaluate.run import Job, Rules, Truth, run_job
-from medimg.inference.isotropic import isotropic
-from medimg.inference.roi import AIR_BELOW_HU, lungs
-from medimg.pipeline import SHAPE, load_pipeline
-from medimg.stages.case import Clock
-from medimg.stages.chain import open_case
-from medimg.stages.select import select
+from medimg.pipeline import SHAPE, Pipeline, load_pipeline
 from medimg.study import Source, Volume
-from medimg.train.nodule_data import Crop, Scan, load_crops, load_scans, luna16_marks
+from medimg.train.nodule_data import Scan, load_crops, load_scans
 from medimg.train.nodule_split import patients_of_fold, split_patients
-from medimg.train.record import TRAINING_RECORD
-from medimg.train.shape import CROP_WEIGHT, Described, describe_case, learn, read_shape_config
+from medimg.train.shape import CROP_WEIGHT, Described, ShapeConfig, describe_case, learn, read_shape_config
 from medimg.volumes import write_nifti
 
-SIDE, CUBE = 51, 17
-"""Voxels (mm) of a volume, which is a crop's size, and of a cube: a third of it."""
-
-HU_RANGE, HU_STEP = (-1200, 400), 8
-
-PACKINGS = 100
-"""Random ways of laying cubes into a scan, of which the one with the most is taken."""
-
-UPPER_PART = 0.3333
-"""Of the lungs of its validation scan: what `medimg.train.nodules` keeps out of training in every fold."""
-
-SEED, FOLDS = 20261123, 5
+FOLDS = 5
 
 Voxels = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Held:
-    """One volume: hu (51, 51, 51), with a nodule the crop it is. upper: cut from the UPPER_PART of its scan."""
-
-    id: str
-    patient: str
-    hu: NDArray[np.int16]
-    crop: Crop | None = None
-    upper: bool = False
-
-    @property
-    def volume(self) -> Volume:
-        """Without a place in its scan, as the crops are."""
-        return Volume(self.hu, np.eye(4), Source(Path(self.id), "memory"), "CT")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,61 +80,11 @@ def main() -> None:
     held += [cube for scan in scans for cube in nodule_free(scan)]
     print(f"{len(crops)} volumes with a nodule, {len(held) - len(crops)} without", flush=True)
     if options.runs:
-        scored = list(by_networks(options.runs, held, scans, options.threads))
+        scored = list(by_networks(read_runs(options.runs), held, scans, options.threads))
     else:
         scored = list(by_shape(held, scans))
     sets = {"volumes": whole_rows(scored), "cubes": cube_rows(scored)}
     print(table({name: evaluated(rows, options.output / name) for name, rows in sets.items()}))
-
-
-def stored(hu: NDArray[np.int16]) -> NDArray[np.int16]:
-    """As the coarsest of the files is stored."""
-    return np.asarray(np.rint(np.clip(hu, *HU_RANGE) / HU_STEP) * HU_STEP, dtype=np.int16)
-
-
-def coarse(scan: Scan) -> Scan:
-    """A scan with its voxels as they are all stored here."""
-    return replace(scan, hu=stored(scan.hu))
-
-
-def whole_ct(data: Path) -> Scan:
-    """The scan with a folder of its own, like those of `load_scans`."""
-    source = open_case(select([(None, data / WHOLE_CT)], load_pipeline("lung_nodule")), Clock()).first.canonical()
-    region = lungs(source)
-    assert region is not None
-    volume = isotropic(source.crop(region.start, region.stop))
-    nodules, marks = (
-        [[*geometry.to_voxel(volume.affine_ras, geometry.lps_to_ras(point)), size] for point, size in table]
-        for table in luna16_marks(data, WHOLE_CT)
-    )
-    tables = [np.array(rows, dtype=np.float64).reshape(-1, 4) for rows in (nodules, marks)]
-    return Scan(WHOLE_CT, volume.array, volume.affine_ras, region.on_grid(volume), *tables)
-
-
-def nodule_free(scan: Scan) -> list[Held]:
-    """The most cubes of SIDE that PACKINGS random ways lay into the lungs, clear of nodules and marks."""
-    reach = SIDE // 2
-    shape = np.array(scan.hu.shape)
-    centres = np.argwhere(scan.lung)
-    centres = centres[((centres >= reach) & (centres < shape - reach)).all(axis=1)]
-    balls = np.concatenate([scan.nodules * (1, 1, 1, 0.5), scan.ignore])
-    for x, y, z, radius in balls:
-        centres = centres[(np.abs(centres - (x, y, z)) > reach + radius).any(axis=1)]
-    best: list[NDArray[np.int64]] = []
-    for number in range(PACKINGS):
-        left, taken = np.random.default_rng([SEED, number]).permutation(centres[:: 1 + len(centres) // 20000]), []
-        while len(left):
-            taken.append(left[0])
-            left = left[(np.abs(left - left[0]) >= SIDE).any(axis=1)]
-        best = max(best, taken, key=len)
-    slices = np.flatnonzero(scan.lung.any(axis=(0, 1)))
-    border = int(slices[-1] + 1 - UPPER_PART * len(slices))
-    cubes = []
-    for centre in best:
-        low = centre - reach
-        hu = scan.hu[tuple(slice(a, a + SIDE) for a in low)]
-        cubes.append(Held("_".join([scan.name, *map(str, centre)]), scan.name, hu, None, bool(low[2] >= border)))
-    return cubes
 
 
 def described(held: Sequence[Held], scans: Sequence[Scan], strongest: int) -> tuple[list[Described], list[Described]]:
@@ -192,7 +108,7 @@ def described(held: Sequence[Held], scans: Sequence[Scan], strongest: int) -> tu
 
 def by_shape(held: Sequence[Held], scans: Sequence[Scan]) -> Iterator[tuple[Held, int, Marks]]:
     """Each volume with its fold, by a classical detector that was learned from the patients of the other folds."""
-    config = read_shape_config(load_pipeline("lung_nodule_classical").folder / "train.yaml")
+    config = shape_config()
     small, large = described(held, scans, config.blobs)
     learned_from = [*(case for case, h in zip(small, held, strict=True) if h.crop), *large]
     patients = sorted({h.patient for h in held})
@@ -209,28 +125,29 @@ def by_shape(held: Sequence[Held], scans: Sequence[Scan]) -> Iterator[tuple[Held
 
 
 def by_networks(
-    runs: Sequence[Path], held: Sequence[Held], scans: Sequence[Scan], threads: int
+    runs: Sequence[Run], held: Sequence[Held], scans: Sequence[Scan], threads: int
 ) -> Iterator[tuple[Held, int, Marks]]:
     """Each volume that some run has not seen, with that run's number, by its pipeline."""
-    small, large = described(held, scans, 0)
+    # the second opinion is the classical detector's
+    config = shape_config()
+    small, large = described(held, scans, config.blobs)
     crops = [h.crop for h in held if h.crop]
     cases = {h.patient: case for h, case in zip(held, small, strict=True) if h.crop}
-    for number, path in enumerate(runs):
-        task, seed = recorded(path)
-        kept_out = set(task["holdout"])
+    for number, one in enumerate(runs):
+        kept_out = set(one.holdout)
         background = {scan.name for scan in scans if scan.name not in kept_out}
-        _, chosen = split_patients([c for c in crops if c.case not in kept_out], background, task["fold"], seed)
-        out = {crop.case for crop in chosen} | kept_out | {task["validation_scan"]}
+        _, chosen = split_patients([c for c in crops if c.case not in kept_out], background, one.fold, one.seed)
+        out = {crop.case for crop in chosen} | kept_out | {one.validation_scan}
         unseen = [h for h in held if h.crop and h.patient in out - kept_out]
         # what no run has seen is shared out
-        common = [h for h in held if h.patient in kept_out or (h.patient == task["validation_scan"] and h.upper)]
+        common = [h for h in held if h.patient in kept_out or (h.patient == one.validation_scan and h.upper)]
         unseen += common[number :: len(runs)]
-        classifier = learn([case for case in [*cases.values(), *large] if case.case not in out], shape_penalty())
+        classifier = learn([case for case in [*cases.values(), *large] if case.case not in out], config.penalty)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "run"
-            shutil.copytree(path, copy, ignore=shutil.ignore_patterns("*.pth", "checkpoint.pt", "tensorboard"))
+            shutil.copytree(one.folder, copy, ignore=shutil.ignore_patterns("*.pth", "checkpoint.pt", "tensorboard"))
             (copy / "bundle" / SHAPE).write_text(classifier.text(), encoding="utf-8")
-            pipeline = load_pipeline(str(copy))
+            pipeline = as_shipped(load_pipeline(str(copy)))
             for h in unseen:
                 file = Path(folder) / f"{h.id}.nii.gz"
                 write_nifti(file, h.hu, np.eye(4))
@@ -239,15 +156,19 @@ def by_networks(
                 yield h, number, Marks(centres, logit(np.clip([f.probability for f in found], 1e-6, 1 - 1e-6)))
 
 
-def recorded(run_folder: Path) -> tuple[dict[str, str], int]:
-    """The options of a run's task, and its seed."""
-    record = json.loads((run_folder / "bundle" / TRAINING_RECORD).read_text(encoding="utf-8"))
-    return record["task"], int(record["seed"])
+def as_shipped(run_of_fold: Pipeline) -> Pipeline:
+    """A run with the shipped weight of the second opinion: its own is that of the pipeline it was made from."""
+    weight = load_pipeline("lung_nodule").options("infer")["shape_weight"]
+    stages = [
+        replace(stage, options={**stage.options, "shape_weight": weight}) if stage.name == "infer" else stage
+        for stage in run_of_fold.stages
+    ]
+    return replace(run_of_fold, stages=tuple(stages))
 
 
-def shape_penalty() -> float:
-    """Of the classifier that judges a network's candidates."""
-    return read_shape_config(load_pipeline("lung_nodule").folder / "shape.yaml").penalty
+def shape_config() -> ShapeConfig:
+    """Of the classical detector."""
+    return read_shape_config(load_pipeline("lung_nodule_classical").folder / "train.yaml")
 
 
 @dataclass(frozen=True)
@@ -279,17 +200,6 @@ def cube_rows(scored: Sequence[tuple[Held, int, Marks]]) -> list[Row]:
             corner = clear[int(np.random.default_rng([SEED, number]).integers(len(clear)))]
             rows.append(Row(f"{h.id}_clear", h.patient, 0, fold, marks.best(corner, CUBE)))
     return rows
-
-
-def clear_cubes(h: Held) -> Iterator[tuple[int, int, int]]:
-    """First voxels of the crop's cubes that hold nothing of the nodule and have lung at their centre."""
-    assert h.crop is not None
-    air = ndimage.uniform_filter(h.hu.astype(np.float32), 3) < AIR_BELOW_HU
-    for i, j, k in np.ndindex(3, 3, 3):
-        low = (i * CUBE, j * CUBE, k * CUBE)
-        inside = tuple(slice(a, a + CUBE) for a in low)
-        if not h.crop.mask[inside].any() and air[tuple(a + CUBE // 2 for a in low)]:
-            yield low
 
 
 def evaluated(rows: list[Row], folder: Path) -> Evaluation:

@@ -27,7 +27,7 @@ from medimg.inference.detect_options import DetectOptions
 from medimg.inference.device import choose_device
 from medimg.inference.find import find
 from medimg.inference.roi import Chest
-from medimg.pipeline import SHAPE, Pipeline
+from medimg.pipeline import SHAPE, Pipeline, load_pipeline
 from medimg.results import Finding
 from medimg.stages.case import Clock
 from medimg.stages.chain import open_case
@@ -54,7 +54,8 @@ class Pool:
         self.pipeline, self.data, self.kept = pipeline, data, kept
         self.options = DetectOptions.from_stage({**pipeline.options("infer"), "threshold": LOWEST})
         self.device = choose_device("auto", threads=threads)
-        self.shape = read_shape_config(pipeline.folder / "shape.yaml")
+        # the second opinion is the classical detector's
+        self.shape = read_shape_config(load_pipeline("lung_nodule_classical").folder / "train.yaml")
         self.shipped = read_classifier(pipeline.bundle / SHAPE)
         self.learned: dict[frozenset[str], ShapeClassifier] = {}
 
@@ -66,6 +67,8 @@ class Pool:
             _, unseen = split_patients(free, background(self.data), run.fold, run.seed)
             out = frozenset(crop.case for crop in unseen)
             bundle = load_bundle(run.bundle)
+            # an ensemble's members share the mirror images out; one of them alone sees them all
+            self.options = replace(self.options, flips=_flips(run))
             for entry in [*crop_inputs(self.data, unseen), *scans]:
                 findings, every, seconds = self._heard(run, bundle, entry)
                 if weight > 0 and findings:
@@ -120,3 +123,8 @@ class Pool:
         with np.load(path) as kept:
             keys = list(dict.fromkeys(name.rpartition("/")[0] for name in kept))
             return [Described(key.partition("/")[2], *(kept[f"{key}/{name}"] for name in FIELDS)) for key in keys]
+
+
+def _flips(run: Run) -> bool:
+    """Whether the run's own pipeline averages over mirror images."""
+    return DetectOptions.from_stage(load_pipeline(str(run.folder)).options("infer")).flips

@@ -9,19 +9,21 @@ from typing import Any
 
 from medimg import files
 from medimg.pipeline import WEIGHTS
-
-RECORD = Path("docs") / "training.json"
-"""In a run's bundle: what `medimg train` wrote of it."""
+from medimg.train.record import TRAINING_RECORD
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its folder, its fold "k/n", the seed that drew it, and the cases kept apart from all folds."""
+    """One run: its folder, its fold "k/n", the seed that drew it, and the cases kept apart from all folds.
+
+    validation_scan: of a lung pipeline, the scan of which a part is kept for validation in every fold.
+    """
 
     folder: Path
     fold: str
     seed: int
     holdout: tuple[str, ...]
+    validation_scan: str = ""
 
     @property
     def bundle(self) -> Path:
@@ -47,10 +49,11 @@ def _count(run: Run) -> str:
 
 
 def _read(folder: Path) -> Run:
-    path = folder / "bundle" / RECORD
+    path = folder / "bundle" / TRAINING_RECORD
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         task = record["task"]
-        return Run(folder, str(task["fold"]), int(record["seed"]), tuple(task.get("holdout", ())))
+        holdout, scan = tuple(task.get("holdout", ())), str(task.get("validation_scan", ""))
+        return Run(folder, str(task["fold"]), int(record["seed"]), holdout, scan)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SystemExit(f"{path} is not the record of a finished run of medimg train --fold: {error!r}") from error

@@ -25,9 +25,8 @@ def load(repository: Path, monkeypatch):
 
 @pytest.fixture
 def figures(load, monkeypatch):
-    module = load("nodule_or_not")
-    monkeypatch.setattr(module, "PACKINGS", 20)
-    return module
+    monkeypatch.setattr(load("nodule_volumes"), "PACKINGS", 20)
+    return load("nodule_or_not")
 
 
 def test_nodule_free_cubes_lie_in_the_scan_apart_from_each_other_and_clear_of_nodules_and_marks(figures):
@@ -126,7 +125,7 @@ def test_a_network_scores_the_crops_of_its_fold_and_the_runs_share_out_what_none
         runs.append(toy.detector(tmp_path / f"run-{number}"))
         task = {"holdout": ["H"], "fold": f"{number}/2", "validation_scan": "V"}
         files.write_json(runs[-1] / "bundle" / "docs" / "training.json", {"task": task, "seed": 5})
-    scored = list(figures.by_networks(runs, [*crops, *unseen, trained_on], scans, 1))
+    scored = list(figures.by_networks(figures.read_runs(runs), [*crops, *unseen, trained_on], scans, 1))
     assert sorted(h.id for h, _, _ in scored) == sorted(h.id for h in [*crops, *unseen])
     for number in range(2):
         expected = patients_of_fold([h.patient for h in crops], f"{number}/2", 5)

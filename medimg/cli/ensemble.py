@@ -24,7 +24,7 @@ def command(runs: tuple[Path, ...], output: Path, trust: bool) -> None:
     """Average the networks of several training runs, such as the folds of a cross-validation.
 
     Leaves OUTPUT/pipeline.yaml and OUTPUT/bundle, which `medimg infer --pipeline OUTPUT` and
-    `python -m monai.bundle run` both take. Everything but the network is the first run's.
+    `python -m monai.bundle run` both take. Everything but the network and the model card is the first run's.
     """
     from medimg.pipeline import WEIGHTS
     from medimg.train.ensemble import pack_ensemble

@@ -214,6 +214,9 @@ def _show(outcome: Outcome) -> None:
     if comparison is not None:
         table = comparison.table()
         print_table(table.columns, [["" if cell is None else _text(cell) for cell in row] for row in table.rows])
+        if comparison.left_out:
+            told = f"compared on the {comparison.cases} cases that both hold; {comparison.left_out} left out"
+            say(f"medimg: warning: {told}, which one of them lacks", err=True)
     for warning in evaluation.warnings:
         say(f"medimg: warning: {warning}", err=True)
     for failure in evaluation.failed:

@@ -42,7 +42,7 @@ def as_one_line() -> Iterator[None]:
         raise _say(str(error), error.exit_code, error) from error
     except (KeyboardInterrupt, click.Abort) as error:
         _close_the_echoed_line()
-        raise _say(INTERRUPTED, ExitCode.RUNTIME, error) from error
+        raise _say(str(error) or INTERRUPTED, ExitCode.RUNTIME, error) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise

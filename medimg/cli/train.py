@@ -14,8 +14,6 @@ from medimg.cli.plain import say
 
 if TYPE_CHECKING:
     from medimg.pipeline import Pipeline
-    from medimg.train.config import TrainConfig
-    from medimg.train.task import Task
 
 
 @click.command(
@@ -74,11 +72,13 @@ def command(
     from medimg.inference.device import choose_device
     from medimg.pipeline import WEIGHTS, load_pipeline
     from medimg.train.cases import check_fold
+    from medimg.train.checkpoint import kept
     from medimg.train.config import read_config
     from medimg.train.fit import fit
     from medimg.train.network import fresh_network
     from medimg.train.pack import pack
     from medimg.train.parallel import local_device, process_group
+    from medimg.train.task import make_task
 
     if fold is not None:
         check_fold(data, fold)
@@ -97,14 +97,18 @@ def command(
         config = config.with_task(fold=fold)
     if start is None and config.start == "bundle":
         start = pipeline.bundle / WEIGHTS
+    digest = files.sha256_of_file(start) if start is not None and start.exists() else None
     files.output_folder(output)
     chosen = choose_device(local_device(device), threads=threads or config.threads)
     with process_group() as group, _listener(config.steps, group.leads) as listen:
         network = fresh_network(config, pipeline.bundle, start, trusted=trust)
-        task = _task(config, data)
-        state = fit(config, network, task, output, device=chosen.device, log=listen, group=group)
+        task = make_task(config.task, data, config.seed)
+        try:
+            state = fit(config, network, task, output, device=chosen.device, log=listen, group=group, start=digest)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"interrupted; {kept(output)}; call medimg train again with the same -o") from error
         if group.leads:
-            bundle = pack(pipeline, config, state, output, start)
+            bundle = pack(pipeline, config, state, output, data, start)
             say(f"best score {state.best:.4f}; bundle in {bundle}")
 
 
@@ -120,26 +124,6 @@ def _training_file(pipeline: Pipeline) -> Path:
         f"{path} is not medimg's own, and names the code that trains; name it with --config, or use --trust, "
         "if you trust who wrote it"
     )
-
-
-def _task(config: TrainConfig, data: Path) -> Task:
-    from monai.bundle import ConfigParser
-
-    from medimg.errors import MedimgError, TrainingError
-
-    options = {**config.task, "data": str(data), "seed": config.seed}
-    try:
-        task: Task = ConfigParser({"task": options}).get_parsed_content("task")
-    except RuntimeError as error:
-        # MONAI wraps what the task itself raised
-        if isinstance(error.__cause__, MedimgError):
-            raise error.__cause__ from error
-        if isinstance(error.__cause__, TypeError):
-            raise TrainingError(
-                f"task {config.task['_target_']} does not take its options: {error.__cause__}"
-            ) from error
-        raise
-    return task
 
 
 @contextlib.contextmanager

@@ -109,7 +109,10 @@ def read_marks(path: Path, scans: Sequence[str]) -> tuple[Marked, tuple[Failure,
 
 
 def detection_scores(truth: DetectionTruth, marks: Marked, failed: tuple[Failure, ...] = ()) -> DetectionScores:
-    """Truth and marks together, on the scans that did not fail. Marks of unknown scans are left out and said."""
+    """Truth and marks together, on the scans that did not fail. Marks of unknown scans are left out and said.
+
+    Raises DataError when no scan is left, or every mark is of an unknown one.
+    """
     lost = {failure.case for failure in failed}
     scans = tuple(scan for scan in truth.scans if scan not in lost)
     if not scans:
@@ -125,6 +128,9 @@ def detection_scores(truth: DetectionTruth, marks: Marked, failed: tuple[Failure
     excluded, _ = known(truth.excluded)
     points, of_marks = known(marks)
     strange = _unknown(marks.scan, truth.scans)
+    if strange and len(strange) == len(marks.scan):
+        told = f"none of {len(strange)} marks is of a scan that the truth names"
+        raise DataError(f"{told} ({strange[0]}; the truth has {truth.scans[0]}, ...); name scans alike in both")
     return DetectionScores(
         scans,
         nodules,

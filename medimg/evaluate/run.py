@@ -129,7 +129,10 @@ def _segmentation(
     else:
         maps = segmentation_files.label_maps_of_cases(truth.cases)
     found = segmentation_files.find_label_maps(predictions)
-    return segmentation_files.segmentation_scores(maps, found, rules.regions, rules.tolerance_mm, failed, progress)
+    files_named = truth.cases is None and truth.path.is_file() and predictions.is_file()
+    return segmentation_files.segmentation_scores(
+        maps, found, rules.regions, rules.tolerance_mm, failed, progress, one_case=files_named
+    )
 
 
 def _classification(truth: Truth, predictions: Path, rules: Rules, failed: tuple[Failure, ...]) -> Scores:

@@ -30,8 +30,8 @@ FIGURES = (
     "lesions_missed",
     "lesions_false",
 )
-"""What is measured of a region, in the order of the tables. volume_error: prediction - truth; percent of the truth,
-NaN where the truth is empty."""
+"""What is measured of a region, in the order of the tables. volume_error: prediction - truth; percent of the truth.
+NaN where they are not defined: percent and sensitivity where the truth is empty, precision where the prediction is."""
 
 RegionFigures = dict[str, float]
 

@@ -70,13 +70,15 @@ def segmentation_scores(
     tolerance_mm: float,
     failed: tuple[Failure, ...] = (),
     progress: Progress = silent,
+    *,
+    one_case: bool = False,
 ) -> SegmentationScores:
     """Score every case of the truth that did not fail; what is wrong with a case is its failure, not the end.
 
-    A single truth and a single prediction are one case, whatever their names. Raises DataError when nothing
-    could be scored.
+    one_case: they are two files, named one by one, and so one case whatever their names. Raises DataError when
+    nothing could be scored.
     """
-    if len(truth) == len(predictions) == 1:
+    if one_case:
         predictions = dict(zip(truth, predictions.values(), strict=True))
     lost = {failure.case for failure in failed}
     by_case: dict[str, dict[str, RegionFigures]] = {}

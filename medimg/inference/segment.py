@@ -36,6 +36,10 @@ NEAR = 3
 """Voxels along each axis over which intensities are averaged before they are compared: noise is no enhancement."""
 
 
+LESS = "expect less than with all contrasts, see the model card"
+"""What is said of a missing contrast where the pipeline does not say more."""
+
+
 @dataclass(frozen=True)
 class SegmentOptions:
     """How sigmoid channels become labels.
@@ -46,7 +50,8 @@ class SegmentOptions:
     min_confidence: channel -> smallest mean sigmoid of a component kept. never_empty: channels whose largest component
     is kept all the same.
     fill_holes: channels whose enclosed gaps belong to them (what a ring of tumour encloses is tumour core).
-    needs: channel -> roles of the scans without which it cannot be seen. without: role -> what is lost without it.
+    needs: channel -> roles of the scans without which it cannot be seen. without: role, or several
+    joined by "+" -> what is lost without them.
     brighter: channel -> (role, other role, by): it is only where the first scan, as the network sees it, is brighter
     than the second by so much (enhancing tumour: T1 with contrast agent against T1 without). Not asked where one is
     missing.
@@ -112,6 +117,20 @@ class SegmentOptions:
             not_available=tuple(channel for channel in self.paint if channel in hidden),
             merged={value: parts for value, parts in merged.items() if len(parts) > 1},
         )
+
+    def losses(self, absent: Collection[str]) -> list[str]:
+        """What is to be said of the roles that are not there: together where `without` knows them together.
+
+        The entry that covers most of them counts first: what each costs alone does not say what all cost.
+        """
+        told = {frozenset(key.split("+")): sentence for key, sentence in self.without.items()}
+        left, said = list(absent), []
+        while left:
+            known = max((roles for roles in told if roles <= set(left)), key=len, default=frozenset(left[:1]))
+            names = [role for role in left if role in known]
+            said.append(f"without {', '.join(names)}: {told.get(known, LESS)}")
+            left = [role for role in left if role not in known]
+        return said
 
     def threshold_of(self, channel: str) -> float:
         """The sigmoid threshold of one channel."""

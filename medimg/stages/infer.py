@@ -79,7 +79,7 @@ def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Prog
     wanted = SegmentOptions.from_stage(options).seen_with(case.volumes)
     case.report.segmentation = segment(bundle, volumes, case.pipeline.roles, wanted, device, progress, engine)
     absent = [role for role in case.pipeline.roles if role not in case.volumes]
-    case.report.warnings += [f"without {role}: {wanted.without.get(role, LESS)}" for role in absent]
+    case.report.warnings += wanted.losses(absent)
     if wanted.not_available:
         names = ", ".join(wanted.not_available)
         case.report.warnings.append(f"not available: {names} (not empty: they cannot be seen in these contrasts)")
@@ -108,9 +108,6 @@ def _described(device: Device) -> dict[str, Any]:
         "threads": device.threads,
     }
 
-
-LESS = "expect less than with all contrasts, see the model card"
-"""What a pipeline says of a missing contrast when it has not been told."""
 
 NO_DEVICE = {"chosen": "cpu, no network", "precision": "fp64", "threads": 1}
 """What the classical detector runs on."""

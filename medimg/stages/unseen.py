@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medimg.datalist.folds import parse_fold
+from medimg.datalist.folds import own_folds, parse_fold
 from medimg.datalist.read import DatalistCase
 from medimg.errors import UsageError
 from medimg.pipeline import Pipeline
@@ -46,11 +46,12 @@ def shares(
 
 
 def _trained_on(run: Pipeline, cases: Sequence[DatalistCase]) -> tuple[str, ...]:
-    """A warning where the weights have seen cases of these names; nothing where their record does not say."""
+    """A warning where the weights have seen cases, or patients, of these names, or where nobody knows."""
     try:
-        known = {case.id for case in cases} & set(read_seen(run.bundle).training)
+        seen = set(read_seen(run.bundle).training)
     except UsageError:
-        return ()
+        return (f"{run.name} does not say what it was trained on: if these cases are among it, the figures flatter",)
+    known = {case.id for case in cases if {case.id, case.patient} & seen}
     told = f"the weights were trained on {len(known)} of the cases ({min(known, default='')}, ...)"
     return (told,) if known else ()
 
@@ -58,8 +59,4 @@ def _trained_on(run: Pipeline, cases: Sequence[DatalistCase]) -> tuple[str, ...]
 def _own_fold(cases: Sequence[DatalistCase], fold: str) -> list[DatalistCase]:
     """The cases of fold "k/n" by the datalist's own keys."""
     number, count = parse_fold(fold)
-    folds = sorted({case.fold for case in cases if case.fold is not None})
-    if len(folds) != count or number not in folds:
-        told = ", ".join(map(str, folds))
-        raise UsageError(f"--fold {fold}: the datalist divides its cases into folds {told}")
-    return [case for case in cases if case.fold == number]
+    return [case for case, own in zip(cases, own_folds(cases, count) or (), strict=True) if own == number]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from medimg import geometry
 from medimg.datalist.build import build_datalist
-from medimg.datalist.folds import assign_folds, parse_fold
+from medimg.datalist.folds import assign_folds, own_folds, parse_fold
 from medimg.datalist.read import DatalistCase, cases_of, read_datalist
 from medimg.dicom.discover import discover
 from medimg.dicom.series import read_series
@@ -21,6 +23,8 @@ from medimg.volumes import check_voxels, read_label_map, read_volume
 
 TRAINING, VALIDATION = "training", "validation"
 """The sections of a datalist that are read; those for testing are not."""
+
+DATALIST_SUFFIX = ".json"
 
 
 def read_cases(data: Path, holdout: Collection[str] = (), layout: str | None = None) -> list[DatalistCase]:
@@ -42,10 +46,32 @@ def read_cases(data: Path, holdout: Collection[str] = (), layout: str | None = N
     return cases
 
 
+def data_facts(data: Path) -> dict[str, Any]:
+    """What a record says of the data: name, licence (of the datalist, None where it names none) and case_licences.
+
+    No path: that is the business of whoever trained.
+    """
+    facts: dict[str, Any] = {"name": data.resolve().name, "licence": None}
+    if data.suffix.lower() != DATALIST_SUFFIX:
+        return facts
+    try:
+        document = json.loads(data.read_text(encoding="utf-8"))
+        own = {case.id: told for case in read_datalist(data) if (told := _licence(case.entry)) is not None}
+    except (OSError, ValueError, UsageError):
+        return facts  # a task of somebody's own may read other things than datalists
+    return {**facts, "licence": _licence(document), **({"case_licences": own} if own else {})}
+
+
+def _licence(entry: Mapping[str, Any]) -> str | None:
+    """In either spelling: the decathlon writes `licence`."""
+    told = entry.get("licence") or entry.get("license")
+    return None if told is None else " ".join(str(told).split())
+
+
 def check_fold(data: Path, fold: str) -> None:
     """Raise UsageError for a fold that is not "k/n", or of a datalist that its section `validation` divides already."""
     parse_fold(fold)
-    if data.suffix.lower() == ".json" and any(case.section == VALIDATION for case in read_datalist(data)):
+    if data.suffix.lower() == DATALIST_SUFFIX and any(case.section == VALIDATION for case in read_datalist(data)):
         raise UsageError(f"{data} has a section validation, which is its division; leave --fold out, or that section")
 
 
@@ -59,7 +85,7 @@ def divide(cases: Sequence[DatalistCase], fold: str, seed: int) -> tuple[list[Da
     if own := [case for case in cases if case.section == VALIDATION]:
         return _both([case for case in cases if case.section != VALIDATION], own, VALIDATION)
     number, count = parse_fold(fold)
-    drawn = _own_folds(cases, count)
+    drawn = own_folds(cases, count)
     if drawn is None:
         names, patients = [case.id for case in cases], [case.patient for case in cases]
         drawn = assign_folds(names, patients, count, seed)
@@ -67,22 +93,18 @@ def divide(cases: Sequence[DatalistCase], fold: str, seed: int) -> tuple[list[Da
     return _both(kept, scored, f"fold {fold}")
 
 
-def _own_folds(cases: Sequence[DatalistCase], count: int) -> list[int] | None:
-    """The `fold` of every case; None when none has one."""
-    folds = [case.fold for case in cases if case.fold is not None]
-    if not folds:
-        return None
-    if len(folds) < len(cases):
-        without = next(case.id for case in cases if case.fold is None)
-        raise UsageError(f'case {without} of the datalist has no "fold", others have; give every case one, or none')
-    if len(set(folds)) != count:
-        told = ", ".join(map(str, sorted(set(folds))))
-        raise UsageError(f"the datalist divides its cases into folds {told}; the n of --fold k/n must be their number")
-    of_patient: dict[str, int] = {}
-    for case, fold in zip(cases, folds, strict=True):
-        if of_patient.setdefault(case.patient, fold) != fold:
-            raise UsageError(f"the datalist has patient {case.patient} in folds {of_patient[case.patient]} and {fold}")
-    return folds
+def divide_by_name(
+    cases: Sequence[DatalistCase], validation: Collection[str]
+) -> tuple[list[DatalistCase], list[DatalistCase]]:
+    """Cases to train on, and those whose ids are in `validation`, which are only scored.
+
+    Raises TrainingError for an id that is none of theirs, and when either side is empty.
+    """
+    names = set(validation)
+    if strangers := sorted(names - {case.id for case in cases}):
+        raise TrainingError(f"validation names {', '.join(strangers)}, which the data do not hold; correct it")
+    kept, scored = ([case for case in cases if (case.id in names) is side] for side in (False, True))
+    return _both(kept, scored, "validation")
 
 
 def _both(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,21 @@ PRECISIONS = ("fp32", "bf16")
 SCHEDULES = ("cosine", "poly", "constant")
 STARTS = ("fresh", "bundle")
 ADAMW = {"_target_": "torch.optim.AdamW"}
+
+LEAST = {
+    **dict.fromkeys(("steps", "batches_per_step"), 1),
+    **dict.fromkeys(("seed", "warmup", "hold", "threads", "patience"), 0),
+    **dict.fromkeys(("validate_every", "refresh_every", "checkpoint_every"), 0),
+}
+"""Options that are whole numbers, and the least each may be."""
+
+NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "lr": (lambda value: value >= 0, "0 or more"),
+    "weight_decay": (lambda value: value >= 0, "0 or more"),
+    "clip": (lambda value: value > 0, "above 0"),
+    "ema": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+}
+"""Options that are numbers, and what each may be."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +69,26 @@ class TrainConfig:
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batches_per_step"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"train config: {name} is {getattr(self, name)}; it must be at least 1")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise TrainingError(f"train config: {name} is {value!r}; it must be a whole number of at least {least}")
+        for name, (fits, told) in NUMBERS.items():
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                # YAML 1.1 reads an exponent only after a decimal point
+                raise TrainingError(f"train config: {name} is {value!r}, no number; write it like 0.001 or 1.0e-3")
+            if not math.isfinite(value) or not fits(value):
+                raise TrainingError(f"train config: {name} is {value}; it must be {told}")
         for name, known in (("precision", PRECISIONS), ("schedule", SCHEDULES), ("start", STARTS)):
             if getattr(self, name) not in known:
                 raise TrainingError(f"train config: {name} {getattr(self, name)!r}; choose one of {', '.join(known)}")
         for name in ("task", "optimiser", "network"):
             component = getattr(self, name)
-            if component is not None and "_target_" not in component:
-                raise TrainingError(f"train config: {name} has no _target_; name its class")
+            if component is None and name == "network":
+                continue
+            if not isinstance(component, dict) or not isinstance(component.get("_target_"), str):
+                raise TrainingError(f"train config: {name} has no _target_; name its class, and its options beside it")
 
     def with_task(self, **options: Any) -> TrainConfig:
         """The configuration with other options of the task; its digest tells it from this one."""

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 import medimg
 from medimg import files
 from medimg.bundle import load_bundle, load_weights
-from medimg.bundles import trust
 from medimg.errors import PipelineError, UsageError
 from medimg.inference.engine import MIRRORS
-from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline, load_pipeline
+from medimg.pipeline import Pipeline, load_pipeline
 from medimg.train.checkpoint import save
+from medimg.train.folder import read_inference, with_flips, write_folder
 from medimg.train.members import as_ensemble, halved, joined
-from medimg.train.pack import with_flips
 from medimg.train.record import TRAINING_RECORD
 
 
@@ -34,19 +31,17 @@ def pack_ensemble(runs: Sequence[Path], output: Path, *, trusted: bool = False) 
     """
     pipelines = _checked(runs, output, trusted)
     first = pipelines[0]
-    document = yaml.safe_load((first.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
     mirrors = _mirrors(len(runs), bool(first.options("infer").get("flips", False)))
     weights = joined([halved(_weights(pipeline)) for pipeline in pipelines])
-    bundle = files.output_folder(output) / "bundle"
-    shutil.copytree(first.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
-    (bundle / WEIGHTS).parent.mkdir(exist_ok=True)
-    save(weights, bundle / WEIGHTS)
-    files.write_json(bundle / INFERENCE_CONFIG, as_ensemble(_config(first), mirrors))
-    files.write_json(bundle / TRAINING_RECORD, _record(pipelines, mirrors))
-    document["bundle"] = bundle.name
-    files.write_text(output / PIPELINE_FILE, yaml.safe_dump(with_flips(document, False), sort_keys=False))
-    trust.record(bundle, "medimg ensemble")  # of runs that were trusted, or they would not have been read
-    return bundle
+    return write_folder(
+        first,
+        files.output_folder(output),
+        _record(pipelines, mirrors),
+        lambda path: save(weights, path),
+        change=lambda document: with_flips(document, False),
+        inference=as_ensemble(read_inference(first), mirrors),
+        why="medimg ensemble",  # of runs that were trusted, or they would not have been read
+    )
 
 
 def _checked(runs: Sequence[Path], output: Path, trusted: bool) -> list[Pipeline]:
@@ -64,7 +59,7 @@ def _checked(runs: Sequence[Path], output: Path, trusted: bool) -> list[Pipeline
             raise UsageError(f"{run} has no network; only networks are averaged")
         if load_bundle(pipeline.bundle, trusted=trusted).members > 1:
             raise PipelineError(f"{run} is an ensemble already; give the runs it was packed from")
-        if _config(pipeline) != _config(pipelines[0]):
+        if read_inference(pipeline) != read_inference(pipelines[0]):
             raise PipelineError(f"{run} has another network or preprocessing than {runs[0]}; they cannot be averaged")
     return pipelines
 
@@ -82,16 +77,12 @@ def _weights(pipeline: Pipeline) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-def _config(pipeline: Pipeline) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((pipeline.bundle / INFERENCE_CONFIG).read_text(encoding="utf-8"))
-    return document
-
-
 def _record(pipelines: Sequence[Pipeline], mirrors: list[list[int]]) -> dict[str, Any]:
     """What each member's own run recorded, for the model card."""
     members = []
     for pipeline in pipelines:
         record = pipeline.bundle / TRAINING_RECORD
         told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-        members.append({"run": pipeline.folder.name, "weights_sha256": files.sha256_of_file(pipeline.weights), **told})
+        told["weights_sha256"] = files.sha256_of_file(pipeline.weights)
+        members.append({"run": pipeline.folder.name, **told})
     return {"members": members, "flipped_axes": mirrors, "kernels": "fp16", "medimg": medimg.__version__}

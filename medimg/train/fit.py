@@ -16,10 +16,21 @@ from monai.utils import instantiate
 from torch import Tensor, nn
 
 from medimg.errors import TrainingError
-from medimg.train.checkpoint import BEST_WEIGHTS, LAST_WEIGHTS, State, averaged, resume, save, save_checkpoint
+from medimg.train.checkpoint import (
+    BEST_WEIGHTS,
+    LAST_WEIGHTS,
+    State,
+    averaged,
+    kept,
+    require_finite,
+    resume,
+    save,
+    save_checkpoint,
+)
 from medimg.train.config import TrainConfig
 from medimg.train.journal import Journal
 from medimg.train.parallel import Group
+from medimg.train.statistics import Statistics
 from medimg.train.task import Task
 
 Log = Callable[[dict[str, Any]], None]
@@ -40,15 +51,17 @@ def fit(
     device: torch.device,
     log: Log | None = None,
     group: Group | None = None,
+    start: str | None = None,
 ) -> State:
     """Train `network` on `task`; leave best.pt, last.pt (EMA weights), checkpoint.pt and the journal in `folder`.
 
-    A checkpoint in `folder` is taken up at exactly its step. Raises TrainingError on a loss that is not finite
-    (the last checkpoint stays) and on a checkpoint of another network or configuration.
+    A checkpoint in `folder` is taken up at exactly its step. start: digest of the weights that `network` begins with.
+    Raises TrainingError on a loss, gradient, weight or score that is not finite (the last checkpoint stays), and on a
+    checkpoint of another network, configuration, start or other cases.
     """
     group = group or Group()
     network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    state = State(network, averaged(network), _optimiser(config, network), task)
+    state = State(network, averaged(network), _optimiser(config, network), task, start)
     folder.mkdir(parents=True, exist_ok=True)
     resume(config, state, folder, device)
     journal = Journal(folder, state.step) if group.leads else None
@@ -56,7 +69,7 @@ def fit(
     while state.step < config.steps and not _out_of_patience(config, state):
         if _due(config.refresh_every, state.step):
             group.refresh(task, state.average, state.step)
-        entry = _train_step(config, state, device, group)
+        entry = _train_step(config, state, device, group, folder)
         state.step += 1
         state.seconds = time.monotonic() - began
         last = state.step == config.steps
@@ -64,6 +77,7 @@ def fit(
             entry |= _validate(state, folder, group)
             last |= _out_of_patience(config, state)
         if group.leads and (last or _due(config.checkpoint_every, state.step)):
+            require_finite(state, folder)
             save_checkpoint(config, state, folder)
         if journal is not None:
             entry |= {"step": state.step, "seconds": round(state.seconds, 1)}
@@ -88,14 +102,14 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _train_step(config: TrainConfig, state: State, device: torch.device, group: Group) -> dict[str, Any]:
+def _train_step(config: TrainConfig, state: State, device: torch.device, group: Group, folder: Path) -> dict[str, Any]:
     """One optimiser step over `batches_per_step` batches; the mean of their losses."""
     rate = learning_rate(config, state.step)
     for parameters in state.optimiser.param_groups:
         parameters["lr"] = rate
     state.network.train()
     state.optimiser.zero_grad(set_to_none=True)
-    statistics = _Statistics(state.network)
+    statistics = Statistics(state.network)
     totals: dict[str, Tensor] = {}
     for number in group.share(config.batches_per_step):
         statistics.begin()
@@ -108,12 +122,13 @@ def _train_step(config: TrainConfig, state: State, device: torch.device, group: 
     for gradient in gradients:
         gradient.div_(config.batches_per_step)
     values = {name: float(total) / config.batches_per_step for name, total in totals.items()}
-    if not math.isfinite(values["loss"]):
-        raise TrainingError(
-            f"the loss is {values['loss']} at step {state.step}; lower lr or check the data (checkpoint kept)"
-        )
+    # a loss can be finite where its gradient is not: the root of 0, a mean over nothing
+    norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), config.clip))
+    for what, found in (("loss", values["loss"]), ("norm of the gradient", norm)):
+        if not math.isfinite(found):
+            told = f"the {what} is {found} at step {state.step}"
+            raise TrainingError(f"{told}; lower lr or check the data and the loss ({kept(folder)})")
     statistics.settle(config.batches_per_step)
-    nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
     state.optimiser.step()
     _follow(state.average, state.network, min(config.ema, (1 + state.step) / (EMA_START + state.step)))
     return values | {"lr": rate}
@@ -132,44 +147,18 @@ def _backward(config: TrainConfig, state: State, index: int, device: torch.devic
     return {name: value.detach() for name, value in losses.items()}
 
 
-class _Statistics:
-    """BatchNorm's running statistics over the batches of one step: each begins from the same, and the mean stays.
-
-    One after the other they would depend on the order, and several processes would not equal one.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.buffers = [buffer for buffer in network.buffers() if buffer.dtype.is_floating_point]
-        self.before = [buffer.clone() for buffer in self.buffers]
-        self.sums = [torch.zeros_like(buffer) for buffer in self.buffers]
-        named = network.named_buffers()
-        self.counters = [(buffer, buffer.clone()) for name, buffer in named if name.endswith("num_batches_tracked")]
-
-    @torch.no_grad()
-    def begin(self) -> None:
-        for buffer, before in zip(self.buffers, self.before, strict=True):
-            buffer.copy_(before)
-
-    @torch.no_grad()
-    def end(self) -> None:
-        for buffer, total in zip(self.buffers, self.sums, strict=True):
-            total.add_(buffer)
-
-    @torch.no_grad()
-    def settle(self, batches: int) -> None:
-        for buffer, total in zip(self.buffers, self.sums, strict=True):
-            buffer.copy_(total / batches)
-        for counter, before in self.counters:
-            counter.copy_(before + batches)
-
-
 def _validate(state: State, folder: Path, group: Group) -> dict[str, Any]:
     """Score the averaged weights in process 0, keep them when they are the best, and tell the others."""
     metrics: dict[str, float] = {}
     if group.leads:
+        require_finite(state, folder)
         state.average.eval()
         with torch.no_grad():
             metrics = state.task.validate(state.average)
+        score = metrics.get("score", math.nan)
+        if not math.isfinite(score):
+            told = f"the validation score is {score} at step {state.step}"
+            raise TrainingError(f"{told}; check the cases kept for validation and the task ({kept(folder)})")
         state.waited = 0 if metrics["score"] >= state.best else state.waited + 1
         if state.waited == 0:
             state.best = metrics["score"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from medimg.train.nodule_data import Scan
+from medimg.train.nodule_data import Crop, Scan
 
 Rng = np.random.Generator
 Vector = NDArray[np.float64]
@@ -177,3 +178,15 @@ def window(low: Vector, high: Vector) -> Window:
         for a, b in zip(low, high, strict=True)
     )
     return (i, j, k)
+
+
+@lru_cache(maxsize=1024)
+def soft_mask(crop: Crop) -> Tensor:
+    """The nodule's mask grown by a voxel with a smooth edge, 0..1."""
+    grown = functional.max_pool3d(torch.from_numpy(crop.mask.astype(np.float32))[None, None], 3, 1, 1)
+    return functional.avg_pool3d(grown, 3, 1, 1)[0, 0]
+
+
+def floats(hu: NDArray[np.int16]) -> Tensor:
+    """HU for torch."""
+    return torch.from_numpy(hu.astype(np.float32))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from medimg import geometry
+from medimg.datalist import luna16
 from medimg.errors import TrainingError
 from medimg.inference.isotropic import isotropic
 from medimg.inference.roi import lungs
@@ -159,8 +160,8 @@ def luna16_marks(data: Path, name: str) -> tuple[list[Mark], list[Mark]]:
 
     Empty for a scan that is not in LUNA16.
     """
-    nodules = [(point, diameter) for point, diameter in _luna16(data, "annotations.csv", name)]
-    excluded = _luna16(data, "annotations_excluded.csv", name)
+    nodules = [(point, diameter) for point, diameter in _luna16(data, luna16.ANNOTATIONS, name)]
+    excluded = _luna16(data, luna16.EXCLUDED, name)
     return nodules, [(point, max(diameter / 2, EXCLUDED_RADIUS_MM)) for point, diameter in excluded]
 
 
@@ -168,9 +169,9 @@ def _luna16(data: Path, table: str, name: str) -> list[Mark]:
     path = data / LUNA16 / table
     if name not in SERIES_OF_SCAN or not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["seriesuid"] == SERIES_OF_SCAN[name]]
-    return [(np.array([float(row[f"coord{axis}"]) for axis in "XYZ"]), float(row["diameter_mm"])) for row in rows]
+    found = luna16.read_annotations(path)
+    rows = zip(found.series, found.xyz, found.diameter, strict=True)
+    return [(point, float(diameter)) for series, point, diameter in rows if series == SERIES_OF_SCAN[name]]
 
 
 def _excluded_marks(data: Path, name: str, affine_ras: geometry.Affine) -> NDArray[np.float64]:

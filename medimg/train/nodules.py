@@ -20,6 +20,7 @@ from medimg.train import nodule_patches as patches
 from medimg.train.nodule_augment import augmented, normalised
 from medimg.train.nodule_canvas import SIZE, Patch, Rng, Truth, Vector
 from medimg.train.nodule_data import Crop, Scan, draw_phantoms
+from medimg.train.nodule_paste import pasted
 from medimg.train.nodule_split import split
 
 STRIDE = 2
@@ -29,7 +30,7 @@ KINDS: dict[str, Callable[[patches.Sources, Rng], Patch]] = {
     "reflected": patches.reflected,
     "embedded": patches.embedded,
     "negative": patches.negative_embedded,
-    "pasted": patches.pasted,
+    "pasted": pasted,
     "canvas": patches.on_canvas,
     "scan_nodule": patches.whole_scan_nodule,
     "phantom": patches.phantom,

@@ -2,74 +2,64 @@
 
 from __future__ import annotations
 
-import json
+import math
 import platform
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 import medimg
 from medimg import files
 from medimg.bundle import MIRRORED
-from medimg.bundles.trust import audit, record, require_trust
-from medimg.pipeline import INFERENCE_CONFIG, PIPELINE_FILE, WEIGHTS, Pipeline
-from medimg.train.checkpoint import LAST_WEIGHTS, State
+from medimg.bundles.trust import audit, require_trust
+from medimg.pipeline import Pipeline
+from medimg.train.cases import data_facts
+from medimg.train.checkpoint import LAST_WEIGHTS, State, save
 from medimg.train.config import TrainConfig
+from medimg.train.folder import read_inference, with_flips, write_folder
 from medimg.train.journal import read_log
 from medimg.train.members import as_single
-from medimg.train.record import TRAINING_RECORD
+from medimg.train.record import record_of_weights
 
 
-def pack(pipeline: Pipeline, config: TrainConfig, state: State, run: Path, start: Path | None = None) -> Path:
+def pack(
+    pipeline: Pipeline, config: TrainConfig, state: State, run: Path, data: Path, start: Path | None = None
+) -> Path:
     """Write run/pipeline.yaml and run/bundle (the pipeline's own bundle with the last weights); return the bundle.
 
     The last averaged weights, not best.pt: the learning rate has run out by then, and choosing a step by its score on
     a handful of validation cases would choose noise (nnU-Net ships its final checkpoint for the same reason).
-    start: the weights the run began with, None for random ones; their digest goes into the record. This machine trusts
-    the new bundle from then on: it is as safe as the one it was made from, and that was trusted or it was not trained.
+    data: what the task read. start: the weights the run began with, None for random ones; their digest and their own
+    record go into this one. The new bundle is as safe as the one it was made from, which was trusted or not trained.
     """
     require_trust(audit(pipeline.bundle), pipeline.trusted)
-    bundle = run / "bundle"
-    shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pt", "__pycache__"))
-    document = yaml.safe_load((pipeline.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
-    document["bundle"] = bundle.name
-    inference = json.loads((pipeline.bundle / INFERENCE_CONFIG).read_text(encoding="utf-8"))
-    if any(inference.get(MIRRORED, ())):
-        # the members shared the mirror images out; one network sees them all again
-        document = with_flips(document, True)
+    inference = read_inference(pipeline)
     packed = as_single(inference) | ({"network_def": config.network} if config.network else {})
-    if packed != inference:
-        files.write_json(bundle / INFERENCE_CONFIG, packed)
-    files.write_text(run / PIPELINE_FILE, yaml.safe_dump(document, sort_keys=False))
+    # the members of an ensemble shared the mirror images out; one network sees them all again
+    mirrored = any(inference.get(MIRRORED, ()))
     weights = torch.load(run / LAST_WEIGHTS, map_location="cpu", weights_only=True)
-    with files.atomic_path(bundle / WEIGHTS) as temporary:
-        torch.save(weights, temporary)
-    files.write_json(bundle / TRAINING_RECORD, _record(config, state, run, start))
-    record(bundle, f"medimg train of {pipeline.name}")
-    return bundle
+    return write_folder(
+        pipeline,
+        run,
+        _record(config, state, run, data, start),
+        lambda path: save(weights, path),
+        change=(lambda document: with_flips(document, True)) if mirrored else dict,
+        inference=packed if packed != inference else None,
+        why=f"medimg train of {pipeline.name}",
+    )
 
 
-def with_flips(document: dict[str, Any], flips: bool) -> dict[str, Any]:
-    """A pipeline.yaml whose infer stage does, or does not, average over mirror images; only where it says either."""
-
-    def changed(stage: dict[str, Any]) -> dict[str, Any]:
-        options = stage.get("infer") or {}
-        return {"infer": {**options, "flips": flips}} if "flips" in options else stage
-
-    return {**document, "stages": [changed(stage) for stage in document["stages"]]}
-
-
-def _record(config: TrainConfig, state: State, run: Path, start: Path | None) -> dict[str, Any]:
+def _record(config: TrainConfig, state: State, run: Path, data: Path, start: Path | None) -> dict[str, Any]:
     """What made the weights, for the model card."""
     return {
         "config_sha256": config.digest,
         "seed": config.seed,
         "start_sha256": files.sha256_of_file(start) if start else None,
+        "start": record_of_weights(start) if start else None,
         "steps": state.step,
         "task": config.task,
+        "data": data_facts(data),
         "cases": state.task.cases,
         "hours": round(state.seconds / 3600, 3),
         "precision": config.precision,
@@ -81,7 +71,9 @@ def _record(config: TrainConfig, state: State, run: Path, start: Path | None) ->
     }
 
 
-def _last_metrics(run: Path) -> dict[str, float]:
-    """Step and validation metrics of the last validation in the log."""
-    last = next(entry for entry in reversed(read_log(run)) if "val_score" in entry)
-    return {name: value for name, value in last.items() if name.startswith("val_") or name == "step"}
+def _last_metrics(run: Path) -> dict[str, float | None]:
+    """Step and validation metrics of the last validation in the log; None for what was no number."""
+    nothing: dict[str, Any] = {}
+    last = next((entry for entry in reversed(read_log(run)) if "val_score" in entry), nothing)
+    metrics = {name: value for name, value in last.items() if name.startswith("val_") or name == "step"}
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}

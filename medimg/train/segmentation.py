@@ -24,8 +24,7 @@ from medimg.inference.resample import labels_on_grid
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.study import Volume
 from medimg.train.cases import divide, read_cases, read_labels, read_scan
-from medimg.train.tumour_data import TumourCase, make_case
-from medimg.train.tumour_patches import patch
+from medimg.train.labelled import LabelledCase, make_case, patch
 
 GAIN, SHIFT, NOISE = (0.9, 1.1), (-0.1, 0.1), (0.0, 0.1)
 """What differs between scanners, in units of the network's input: each patch and channel draws its own."""
@@ -106,7 +105,7 @@ class SegmentationTask:
         stored = labels.numpy()
         return torch.stack([torch.from_numpy(self.regions.mask(stored, name)) for name in self.regions.values]).float()
 
-    def _read(self, pipeline: Pipeline, case: DatalistCase) -> TumourCase:
+    def _read(self, pipeline: Pipeline, case: DatalistCase) -> LabelledCase:
         volumes = _channels(pipeline, case)
         image, affine = network_input(self.bundle, volumes)
         labels = read_labels(case, volumes[0], self.regions)
@@ -130,7 +129,7 @@ def _channels(pipeline: Pipeline, case: DatalistCase) -> list[Volume]:
 def region_scores(
     bundle: Bundle,
     network: nn.Module,
-    cases: Sequence[TumourCase],
+    cases: Sequence[LabelledCase],
     masks_of: Callable[[Tensor], Tensor],
     names: Sequence[str],
 ) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+import medimg
 from medimg import files, geometry
 from medimg.classical.blobs import MAX_BLOBS, blobs
 from medimg.classical.classifier import LIMIT, ShapeClassifier
@@ -20,13 +20,13 @@ from medimg.classical.shape import describe
 from medimg.datalist.read import DatalistCase
 from medimg.errors import TrainingError
 from medimg.inference.roi import Chest
-from medimg.pipeline import PIPELINE_FILE, Pipeline
+from medimg.pipeline import Pipeline
 from medimg.study import Volume
-from medimg.train.cases import divide, read_cases, read_scan
+from medimg.train.cases import data_facts, divide, read_cases, read_scan
+from medimg.train.folder import write_folder
 from medimg.train.nodule_data import CROPS, SCANS, load_crops, load_scans
 from medimg.train.nodule_scans import marks
 from medimg.train.nodule_split import background, has_crops, split_patients
-from medimg.train.record import TRAINING_RECORD
 from medimg.volumes import read_volume
 
 NODULE, OTHER, UNKNOWN = 1, 0, -1
@@ -36,6 +36,9 @@ CROP_WEIGHT = 0.3
 
 POSITIVE_SHARE = 0.05
 """Weight of all nodules together over that of all blobs; calibration undoes it."""
+
+MIN_DEVIATION = 1e-5
+"""Of a number that is the same for all blobs: the least that is not 0 in the classifier's file."""
 
 Values = NDArray[np.float64]
 
@@ -71,23 +74,18 @@ def train_shape(pipeline: Pipeline, config_path: Path | None, data: Path, output
     out = _left_out(data, config)
     used = described_cases(data, {*config.holdout, *out}, config.blobs)
     classifier = learn(used, config.penalty)
-    bundle = output / "bundle"
-    shutil.copytree(pipeline.bundle, bundle, dirs_exist_ok=True)
-    document = yaml.safe_load((pipeline.folder / PIPELINE_FILE).read_text(encoding="utf-8"))
-    document["bundle"] = bundle.name
-    files.write_text(output / PIPELINE_FILE, yaml.safe_dump(document, sort_keys=False))
-    files.write_text(bundle / pipeline.weights.relative_to(pipeline.bundle), classifier.text())
     record = {
         "seed": config.seed,
         "fold": config.fold,
         "penalty": config.penalty,
         "blobs": config.blobs,
+        "data": data_facts(data),
         "cases": {"training": sorted({case.case for case in used}), "validation": sorted(out)},
         "nodule_blobs": int(sum(np.count_nonzero(case.label == NODULE) for case in used)),
         "other_blobs": int(sum(np.count_nonzero(case.label == OTHER) for case in used)),
+        "medimg": medimg.__version__,
     }
-    files.write_json(bundle / TRAINING_RECORD, record)
-    return bundle
+    return write_folder(pipeline, output, record, lambda path: files.write_text(path, classifier.text()))
 
 
 def learn(cases: Sequence[Described], penalty: float) -> ShapeClassifier:
@@ -100,7 +98,7 @@ def learn(cases: Sequence[Described], penalty: float) -> ShapeClassifier:
     if not positive.any() or positive.all():
         raise TrainingError("the cases hold no blob that is a nodule, or none that is not; nothing can be learned")
     weight = np.where(positive, weight * POSITIVE_SHARE * weight.size / weight[positive].sum(), weight)
-    mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+    mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), MIN_DEVIATION)
     z = np.clip((features - mean) / deviation, -LIMIT, LIMIT)
     rows, columns = np.triu_indices(z.shape[1])
     terms = np.concatenate([z, z[:, rows] * z[:, columns]], axis=1)

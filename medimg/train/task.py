@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
+from monai.bundle import ConfigParser
 from torch import Tensor, nn
+
+from medimg.errors import MedimgError, TrainingError
+
+OFFERED = ("cases", "batch", "loss", "validate", "refresh", "state_dict", "load_state_dict")
+"""What a task must have."""
 
 
 class Task(Protocol):
@@ -43,3 +50,26 @@ class Task(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state saved by `state_dict`."""
         ...
+
+
+def make_task(component: dict[str, Any], data: Path, seed: int) -> Task:
+    """The task of a training configuration on `data`.
+
+    Raises TrainingError when there is no such class, it takes other options or is no task, and what the task raises.
+    """
+    name = component["_target_"]
+    try:
+        made = ConfigParser({"task": {**component, "data": str(data), "seed": seed}}).get_parsed_content("task")
+    except (ImportError, ValueError, LookupError) as error:
+        raise TrainingError(f"train config: cannot build the task {name}: {' '.join(str(error).split())}") from error
+    except RuntimeError as error:
+        # MONAI wraps what the task itself raised
+        if isinstance(error.__cause__, MedimgError):
+            raise error.__cause__ from error
+        if isinstance(error.__cause__, TypeError):
+            raise TrainingError(f"task {name} does not take its options: {error.__cause__}") from error
+        raise
+    if missing := [part for part in OFFERED if not hasattr(made, part)]:
+        raise TrainingError(f"train config: {name} is no task, it has no {', '.join(missing)}; see docs/train.md")
+    task: Task = made
+    return task

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
-from numpy.typing import NDArray
 
 from medimg.bundle import Bundle
 from medimg.datalist.layouts import ROLES
@@ -18,6 +15,7 @@ from medimg.evaluate.regions import BRATS_REGIONS, ENHANCING, parse_regions
 from medimg.inference.prepare import network_input
 from medimg.inference.resample import labels_on_grid
 from medimg.train.cases import read_labels, read_scan
+from medimg.train.labelled import LabelledCase, make_case
 
 REGIONS = ("TC", "WT", "ET")
 """Output order: tumour core, whole tumour, enhancing tumour (BraTS)."""
@@ -29,21 +27,7 @@ NEEDS_CONTRAST_AGENT = ("TC", "ET")
 """Regions that only T1 with contrast agent shows; the whole tumour is seen without it."""
 
 
-@dataclass(frozen=True)
-class TumourCase:
-    """image: float16 (4, I, J, K) after the bundle's preprocessing, 0 outside the brain; labels: uint8 (I, J, K).
-
-    labels: 1 necrotic core, 2 oedema, 3 enhancing. tumour, brain: voxel indices (N, 3) to centre patches on.
-    """
-
-    name: str
-    image: torch.Tensor
-    labels: torch.Tensor
-    tumour: NDArray[np.int16]
-    brain: NDArray[np.int16]
-
-
-def read_case(case: DatalistCase, bundle: Bundle) -> TumourCase:
+def read_case(case: DatalistCase, bundle: Bundle) -> LabelledCase:
     """Read one case and bring it onto the model grid of `bundle`.
 
     Raises TrainingError when a contrast or the label map is not named, or the label map lies on another grid or holds
@@ -60,19 +44,6 @@ def read_case(case: DatalistCase, bundle: Bundle) -> TumourCase:
     stored[np.isin(stored, ENHANCING)] = 3
     i, j, k = image.shape[1:]
     return make_case(case.id, torch.from_numpy(image), labels_on_grid(stored, truth.affine_ras, (i, j, k), affine))
-
-
-def make_case(name: str, image: torch.Tensor, labels: NDArray[np.uint8]) -> TumourCase:
-    """A case from its model-grid arrays: float (4, I, J, K) and uint8 (I, J, K)."""
-    plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-    inside = (plain != 0).any(0).numpy()
-    return TumourCase(
-        name,
-        plain.half(),
-        torch.from_numpy(labels),
-        np.argwhere(labels > 0).astype(np.int16),
-        np.argwhere(inside)[::37].astype(np.int16),
-    )
 
 
 def regions(labels: torch.Tensor) -> torch.Tensor:

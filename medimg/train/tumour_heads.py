@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from medimg.train import tumour_synthesis as synthesis
-from medimg.train.tumour_data import TumourCase, make_case
+from medimg.train.labelled import LabelledCase, make_case
 from medimg.train.tumour_synthesis import Scene
 
 MAX_TURN_DEG = 25.0
@@ -39,21 +39,21 @@ class HeadPool:
     """
 
     def __init__(
-        self, cases: Sequence[TumourCase], seed: int, slots: int, every: int, synthetic: tuple[float, float, float]
+        self, cases: Sequence[LabelledCase], seed: int, slots: int, every: int, synthetic: tuple[float, float, float]
     ) -> None:
         self.cases, self.seed, self.slots, self.every, self.synthetic = cases, seed, slots, every, synthetic
         strong = [int((case.labels == synthesis.ENHANCING).sum()) >= STRONG_ENHANCEMENT for case in cases]
         self.shares = balanced(strong)
-        self._heads: dict[int, TumourCase] = {}
+        self._heads: dict[int, LabelledCase] = {}
 
-    def at(self, step: int) -> list[TumourCase]:
+    def at(self, step: int) -> list[LabelledCase]:
         """The heads there are at `step`, oldest first."""
         newest = step // self.every + self.slots
         wanted = range(newest - self.slots, newest)
         self._heads = {number: self._heads.get(number) or self._head(number) for number in wanted}
         return list(self._heads.values())
 
-    def _head(self, number: int) -> TumourCase:
+    def _head(self, number: int) -> LabelledCase:
         rng = np.random.default_rng([self.seed, 1, number])
         case = self.cases[int(rng.choice(len(self.cases), p=self.shares))]
         scene = Scene(case.image.float(), case.labels.clone())

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from medimg.train.tumour_data import TumourCase
 from medimg.train.tumour_synthesis import smooth_field
 
 Generator = np.random.Generator
@@ -23,32 +21,6 @@ DROPPED: tuple[tuple[tuple[int, ...], float], ...] = (
     ((0, 1, 2), 0.05),
 )
 """Channels of (t1c, t1n, t2w, t2f) that a patch lacks, and how often: T1c + FLAIR and FLAIR alone among them."""
-
-
-def patch(head: TumourCase, size: int, tumour_share: float, rng: Generator) -> tuple[Tensor, Tensor]:
-    """Image float32 (4, S, S, S) and labels uint8 (S, S, S), mirrored at random."""
-    on_tumour = len(head.tumour) > 0 and rng.random() < tumour_share
-    pool = head.tumour if on_tumour else head.brain
-    centre = pool[rng.integers(len(pool))] + rng.uniform(-size / 5, size / 5, 3)
-    image, labels = _cube(head, size, centre)
-    axes = [axis for axis in range(3) if rng.random() < 0.5]
-    return image.flip([axis + 1 for axis in axes]), labels.flip(axes)
-
-
-def _cube(head: TumourCase, size: int, centre: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-    """The cube of edge `size` voxels around `centre`, zeros where it leaves the head."""
-    start = np.rint(centre).astype(int) - size // 2
-    image = torch.zeros((head.image.shape[0], size, size, size))
-    labels = torch.zeros((size, size, size), dtype=torch.uint8)
-    low = np.maximum(start, 0)
-    high = np.minimum(start + size, head.labels.shape)
-    if (high <= low).any():
-        return image, labels
-    i, j, k = (slice(a, b) for a, b in zip(low, high, strict=True))
-    to_i, to_j, to_k = (slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
-    image[:, to_i, to_j, to_k] = head.image[:, i, j, k].float()
-    labels[to_i, to_j, to_k] = head.labels[i, j, k]
-    return image, labels
 
 
 def scanner(image: Tensor, rng: Generator) -> Tensor:

@@ -13,18 +13,17 @@ from torch.nn import functional
 
 from medimg.bundle import Bundle, load_bundle
 from medimg.datalist.layouts import ROLES
-from medimg.datalist.read import DatalistCase
-from medimg.errors import TrainingError
 from medimg.inference.prepare import network_input
 from medimg.inference.resample import labels_on_grid
 from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.study import Source, Volume
-from medimg.train.cases import divide, read_cases
+from medimg.train.cases import divide, divide_by_name, read_cases
+from medimg.train.labelled import LabelledCase, make_case, patch
 from medimg.train.segmentation import region_scores
-from medimg.train.tumour_data import REGIONS, TumourCase, make_case, read_case, regions, visible
+from medimg.train.tumour_data import REGIONS, read_case, regions, visible
 from medimg.train.tumour_heads import HeadPool
-from medimg.train.tumour_patches import dropped, patch, scanner, without
+from medimg.train.tumour_patches import dropped, scanner, without
 
 PHANTOM_SEED = 1000
 """Training phantoms are drawn from here on; sample_data/ and the tests use small seeds."""
@@ -69,7 +68,7 @@ class TumourTask:
         self.size, self.large_size, self.large_from = size, large_size, large_from
         self.bundle = load_bundle(load_pipeline(pipeline).bundle)
         cases = read_cases(Path(data), set(holdout))
-        kept, scored = _named(cases, validation, data) if validation and not fold else divide(cases, fold, seed)
+        kept, scored = divide_by_name(cases, validation) if validation and not fold else divide(cases, fold, seed)
         self.cases = {"training": [case.id for case in kept], "validation": [case.id for case in scored]}
         self.validation = [read_case(case, self.bundle) for case in scored]
         self.training = [read_case(case, self.bundle) for case in kept]
@@ -119,19 +118,7 @@ class TumourTask:
         """Nothing to take up."""
 
 
-def _named(
-    cases: Sequence[DatalistCase], validation: Sequence[str], data: str
-) -> tuple[list[DatalistCase], list[DatalistCase]]:
-    """The cases that are not in `validation`, and those that are."""
-    if strangers := set(validation) - {case.id for case in cases}:
-        raise TrainingError(f"validation cases {', '.join(sorted(strangers))} are not in {data}")
-    kept = [case for case in cases if case.id not in set(validation)]
-    if not kept:
-        raise TrainingError(f"{data}: nothing left to train on; change holdout or validation")
-    return kept, [case for case in cases if case.id in set(validation)]
-
-
-def _phantom(number: int, bundle: Bundle) -> TumourCase:
+def _phantom(number: int, bundle: Bundle) -> LabelledCase:
     """An analytic brain of medimg.phantoms, brought onto the model grid like a real case."""
     phantom = brain(seed=PHANTOM_SEED + number)
     source = Source(path=Path(f"phantom-{number}"), kind="phantom")

@@ -42,6 +42,9 @@ def open_volumes(path: Path) -> Opened:
     """
     if not path.is_file():
         raise InputError(Reason.NOT_A_REGULAR_FILE, f"{path} is not a file; name a volume file", [path])
+    if not is_volume_file(path):
+        message = f"{path} is no volume file by its name; give NIfTI, NRRD or MetaImage"
+        raise InputError(Reason.NOT_A_VOLUME_FILE, message, [path])
     return open_nifti(path) if path.name.lower().endswith(NIFTI_SUFFIXES) else open_itk(path)
 
 

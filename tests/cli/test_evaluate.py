@@ -101,6 +101,15 @@ def test_two_runs_are_compared(tmp_path, evaluate, tables):
     assert "comparison" in (tmp_path / "scores" / "metrics.html").read_text(encoding="utf-8")
 
 
+def test_cases_that_one_of_two_runs_lacks_are_left_out_and_said(tmp_path, evaluate, tables):
+    lines = tables["noise"].read_text().splitlines()
+    tables["noise"].write_text("\n".join(lines[:-5]) + "\n")
+    common = ("--task", "classification", "--truth", tables["truth"], "--predictions", tables["good"])
+    result = evaluate(*common, "--compare", tables["noise"])
+    assert "warning: compared on the 75 cases that both hold; 5 left out, which one of them lacks" in result.stderr
+    assert document(tmp_path / "scores")["comparison"]["cases"] == 75
+
+
 def test_cases_that_fail_make_exit_code_3_and_are_named(tmp_path, evaluate):
     mask = np.zeros((8, 8, 8), np.uint8)
     mask[2:5, 2:5, 2:5] = 1

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -142,12 +143,13 @@ def train_in_processes(tmp_path):
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = [sys.executable, *(launcher if processes > 1 else ()), "-m", "medimg", "train", "--device", "cpu"]
         arguments = ["--trust", "--pipeline", tmp_path / "pipeline", "--data", tmp_path, "-o", tmp_path / name]
-        return subprocess.Popen([*command, *map(str, arguments)], env=environment, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([*command, *map(str, arguments)], env=environment, **pipes)
 
     def run(name, processes=1):
         with start(name, processes) as process:
-            output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
+            output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, output + errors
         return torch.load(tmp_path / name / "last.pt", weights_only=True)
 
     run.start = start
@@ -164,6 +166,20 @@ def test_killed_and_called_again_it_ends_with_the_weights_of_an_unbroken_run(tmp
     assert not (tmp_path / "cut" / "last.pt").exists()
     resumed = train_in_processes("cut")
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_interrupted_it_says_what_stays_and_how_to_go_on(tmp_path, train_in_processes):
+    with train_in_processes.start("cut") as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "cut" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    step = torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)["step"]
+    assert said.splitlines()[-1] == (
+        f"medimg: error: interrupted; the checkpoint of step {step} is kept; call medimg train again with the same -o"
+    )
 
 
 def test_two_processes_train_to_the_weights_of_one(train_in_processes):
@@ -244,6 +260,39 @@ def test_a_configuration_that_is_wrong_is_one_line(tmp_path, train):
     result = train("--config", str(tmp_path / "bad.yaml"))
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [f"medimg: error: {tmp_path / 'bad.yaml'}: task not given"]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("toy.NothingTask", "cannot build the task toy.NothingTask: Cannot locate class or function path"),
+        ("nowhere.at.all", "cannot build the task nowhere.at.all"),
+        ("builtins.dict", "builtins.dict is no task, it has no cases, batch, loss"),
+        ("toy.small_network", "task toy.small_network does not take its options"),
+    ],
+)
+def test_a_task_that_is_none_is_one_line(tmp_path, train, target, words):
+    (tmp_path / "pipeline" / "train.yaml").write_text(CONFIG.replace("toy.BrightnessTask", target))
+    result = train()
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert words in line
+
+
+def test_a_run_on_other_data_is_not_gone_on_with(tmp_path, train, monkeypatch):
+    assert train().exit_code == 0
+    record = (tmp_path / "run" / "bundle" / "docs" / "training.json").read_bytes()
+    task = toy.BrightnessTask
+    monkeypatch.setattr(toy, "BrightnessTask", lambda **options: _of_others(task(**options)))
+    result = train()
+    assert result.exit_code == 1
+    assert "was trained or validated on other cases" in result.stderr
+    assert (tmp_path / "run" / "bundle" / "docs" / "training.json").read_bytes() == record
+
+
+def _of_others(task):
+    task.cases = {"training": ["four"], "validation": ["three"]}
+    return task
 
 
 def test_a_pipeline_without_a_training_configuration_says_so(tmp_path, train):

@@ -1,4 +1,4 @@
-"""What the shipped pipelines find on phantoms of known truth and on real scans their models never saw.
+"""What the shipped pipelines find on phantoms of known truth and on real scans.
 
 The bounds are what the models did when they were shipped (see their cards), with a margin: a change that loses a
 finding fails here. Better models raise the bounds, in a commit of their own.
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 SAMPLE_CHEST_SEED = 22
 SAMPLE_BRAIN_SEED = 1
-VALIDATION_CROPS = [
+EXCERPTS = [
     "0011",
     "0017",
     "0021",
@@ -39,7 +39,8 @@ VALIDATION_CROPS = [
     "0200",
     "0220",
 ]
-"""LIDC-IDRI patients that neither the network nor the shape classifier of lung_nodule learned from."""
+"""LIDC-IDRI patients; two of the three networks, and the shape classifier, learned from each: a guard against changes,
+no measure of the model, which its card has out of fold."""
 
 LIDC_0001_SERIES = "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192"
 
@@ -108,10 +109,10 @@ def test_the_luna16_nodule_of_a_patient_never_trained_on_is_found(tmp_path, shar
 
 
 @pytest.mark.real
-def test_nodules_of_patients_never_trained_on_are_found_in_excerpts_of_their_scans(tmp_path, shared_data):
+def test_nodules_are_found_in_excerpts_of_scans(tmp_path, shared_data):
     folder = shared_data / "lung" / "lidc_nodule_crops"
     hits = []
-    for number in VALIDATION_CROPS:
+    for number in EXCERPTS:
         case = run_chain([(None, folder / f"LIDC-IDRI-{number}_ct.nii.gz")], tmp_path / number)
         mask = nib.load(folder / f"LIDC-IDRI-{number}_nodule.nii.gz")
         voxels = np.argwhere(np.asanyarray(mask.dataobj) > 0)
@@ -122,7 +123,7 @@ def test_nodules_of_patients_never_trained_on_are_found_in_excerpts_of_their_sca
 
 
 @pytest.mark.real
-def test_the_whole_tumour_of_a_patient_never_trained_on_is_outlined(tmp_path, shared_data):
+def test_the_whole_tumour_of_a_patient_is_outlined(tmp_path, shared_data):
     folder = shared_data / "brain" / "BraTS2021_00006"
     run_chain([(None, folder)], tmp_path / "out")
     image = nib.load(tmp_path / "out" / "segmentation.nii.gz")

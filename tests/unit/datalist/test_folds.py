@@ -43,7 +43,7 @@ def test_the_divisions_that_the_model_cards_name_stay_what_they_are():
 
 @pytest.mark.parametrize("folds", [1, 12])
 def test_an_empty_fold_is_refused(folds):
-    with pytest.raises(UsageError, match="choose from 2"):
+    with pytest.raises(UsageError, match="choose 2 to 11"):
         assign_folds(CASES, PATIENTS, folds, seed=0)
 
 

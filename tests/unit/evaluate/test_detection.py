@@ -42,6 +42,12 @@ def test_marks_of_scans_the_truth_does_not_name_are_left_out_and_said(luna16, ma
     assert others == "3 marks belong to 2 scans that the truth does not name, and were left out (z, y)"
 
 
+def test_marks_none_of_which_is_of_a_known_scan_are_an_error_and_no_marks_are_not(luna16, marks):
+    with pytest.raises(DataError, match=r"none of 2 marks is of a scan that the truth names \(y; the truth has a"):
+        scored(luna16(NODULES), marks([("y", 0, 0, 0, 0.9), ("z", 0, 0, 0, 0.8)]))
+    assert evaluated(scored(luna16(NODULES), marks([]))).counts["true_positives"] == 0
+
+
 def test_boxes_are_compared_only_where_every_mark_has_a_size(luna16, marks):
     rows = [("a", 0, 0, 0, 0.9, 5), ("a", 50, 0, 0, 0.8, 10), ("b", 0, 0, 0, 0.7, 20)]
     known = evaluated(scored(luna16(NODULES), marks(rows, diameter=True)))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from medimg import volumes
+from medimg.datalist.read import DatalistCase
 from medimg.errors import DataError
 from medimg.evaluate.bootstrap import draw_counts
 from medimg.evaluate.regions import parse_regions
+from medimg.evaluate.run import Rules, Truth, score
 from medimg.evaluate.segmentation_files import case_of, find_label_maps, segmentation_scores
 
 BRATS = parse_regions("brats")
@@ -96,7 +100,36 @@ def test_nothing_that_can_be_scored_is_an_error(label_maps, block):
 
 def test_two_single_files_are_one_case_whatever_their_names(label_maps, block):
     truth, prediction = label_maps("t", {"A.nii.gz": block()}), label_maps("p", {"B_pred.nii.gz": block()})
-    assert scored(truth / "A.nii.gz", prediction / "B_pred.nii.gz").cases == ("A",)
+    job = Truth(truth / "A.nii.gz"), prediction / "B_pred.nii.gz"
+    assert score("segmentation", *job, Rules()).cases == ("A",)
+
+
+def test_one_case_in_each_of_two_folders_is_told_by_its_name(tmp_path, label_maps, block):
+    truth, prediction = label_maps("t", {"A.nii.gz": block()}), label_maps("p", {"B_pred.nii.gz": block()})
+    listed = Truth(tmp_path / "d.json", (DatalistCase("A", (), (), label_map=truth / "A.nii.gz"),))
+    for known, predicted in [
+        (Truth(truth), prediction),
+        (Truth(truth), prediction / "B_pred.nii.gz"),
+        (Truth(truth / "A.nii.gz"), prediction),
+        (listed, prediction / "B_pred.nii.gz"),
+    ]:
+        with pytest.raises(DataError, match="case A has no prediction"):
+            score("segmentation", known, predicted, Rules())
+
+
+def test_shares_of_nothing_are_not_defined_and_left_out_of_the_means(label_maps, block):
+    empty = np.zeros_like(block())
+    truth = label_maps("t", {"missed.nii.gz": block(), "false.nii.gz": empty, "right.nii.gz": block()})
+    made = label_maps("p", {"missed.nii.gz": empty, "false.nii.gz": block(), "right.nii.gz": block()})
+    scores = scored(truth, made, parse_regions("nodule=1"))
+    figures = {case: regions["nodule"] for case, regions in scores.by_case.items()}
+    assert math.isnan(figures["missed"]["precision"])
+    assert figures["missed"]["sensitivity"] == figures["missed"]["dice"] == 0.0
+    assert math.isnan(figures["false"]["sensitivity"])
+    assert figures["false"]["precision"] == 0.0
+    metrics = scores.evaluate(draw_counts(3, 50, seed=0)).metrics
+    assert metrics["precision_nodule"].value == metrics["sensitivity_nodule"].value == 0.5
+    assert metrics["dice_nodule"].value == pytest.approx(1 / 3)
 
 
 def test_empty_maps_are_scored(label_maps, block):

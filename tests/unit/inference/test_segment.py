@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import special
@@ -10,6 +12,7 @@ from medimg import geometry
 from medimg.errors import PipelineError
 from medimg.inference.resample import labels_on_grid
 from medimg.inference.segment import SegmentOptions, painted
+from medimg.pipeline import load_pipeline
 
 HALF_VOXEL_MM = 0.6
 
@@ -152,3 +155,32 @@ def test_labels_outside_the_target_vanish():
     far = np.eye(4)
     far[:3, 3] = 1000
     assert not labels_on_grid(blob(), np.eye(4), (10, 10, 10), far).any()
+
+
+@pytest.mark.parametrize(
+    ("absent", "said"),
+    [
+        (["t1n"], ["without t1n: A"]),
+        (["t1n", "t2w"], ["without t1n, t2w: C"]),
+        (["t2w", "t1n"], ["without t2w, t1n: C"]),
+        (["t1c", "t1n", "t2w"], ["without t1n, t2w: C", "without t1c: expect less than with all contrasts, see"]),
+        (["t1n", "t2f"], ["without t1n: A", "without t2f: expect less"]),
+        ([], []),
+    ],
+)
+def test_contrasts_that_are_missing_together_are_told_together(absent, said):
+    lost = {"t1n": "A", "t2w": "B", "t2w+t1n": "C"}
+    told = SegmentOptions(("WT",), {1: "t"}, {"WT": 1}, without=lost).losses(absent)
+    assert len(told) == len(said)
+    assert all(one.startswith(start) for one, start in zip(told, said, strict=True))
+
+
+def test_every_combination_that_brain_tumour_takes_has_a_sentence_and_et_is_in_none_where_it_is_not_available():
+    stage = load_pipeline("brain_tumour").options("infer")
+    optional = ("t1c", "t1n", "t2w")
+    for number in range(1, 4):
+        for absent in itertools.combinations(optional, number):
+            options = SegmentOptions.from_stage(stage).seen_with({*optional, "t2f"} - set(absent))
+            (told,) = options.losses(absent)
+            assert told.startswith(f"without {', '.join(absent)}: ")
+            assert not ("ET" in options.not_available and ("ET" in told or "enhancing" in told))

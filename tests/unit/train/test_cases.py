@@ -87,11 +87,14 @@ def test_folds_that_cannot_be_meant_are_told(datalist, more, message):
 
 
 def test_an_empty_side_is_told(datalist):
-    cases = read_cases(datalist("ab", {"a": {"fold": 0}, "b": {"fold": 2}}))
-    with pytest.raises(TrainingError, match="fold 1/2 leaves no case to validate with"):
-        divide(cases, "1/2", 1)
-    with pytest.raises(UsageError, match="5 folds of 2 patients"):
+    with pytest.raises(UsageError, match="into folds 0, 2; number them 0 to 1"):
+        divide(read_cases(datalist("ab", {"a": {"fold": 0}, "b": {"fold": 2}})), "1/2", 1)
+    with pytest.raises(TrainingError, match="validation leaves no case to train on"):
+        divide(read_cases(datalist("", validation="d")), "0/2", 1)
+    with pytest.raises(UsageError, match="5 folds of 2 patients; choose 2 to 2"):
         divide(read_cases(datalist("ab")), "0/5", 1)
+    with pytest.raises(UsageError, match="whole patients, and here is 1; bring two or more"):
+        divide(read_cases(datalist("a")), "0/2", 1)
 
 
 def test_a_missing_file_is_named_with_how_many_more_there_are(datalist, tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
+import pickle
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ from torch import nn
 
 from medimg.errors import OutputError, TrainingError
 from medimg.train import fit as fit_module
-from medimg.train.checkpoint import State, save_checkpoint
+from medimg.train.checkpoint import save
 from medimg.train.config import TrainConfig, read_config
 from medimg.train.fit import fit, learning_rate
 from medimg.train.journal import read_log
@@ -23,8 +26,9 @@ CPU = torch.device("cpu")
 class Doubling:
     """Learn to double a random image: deterministic by (seed, step), with a state that `refresh` changes."""
 
-    def __init__(self, seed: int, poison_at: int | None = None) -> None:
+    def __init__(self, seed: int, poison_at: int | None = None, training=("one", "two")) -> None:
         self.seed, self.poison_at, self.offset = seed, poison_at, 0
+        self.cases = {"training": list(training), "validation": ["three"]}
 
     def batch(self, step):
         generator = torch.Generator().manual_seed(self.seed + step + self.offset)
@@ -73,10 +77,10 @@ def test_a_run_stopped_on_the_way_ends_with_the_same_weights(tmp_path, monkeypat
     class KilledError(Exception):
         pass
 
-    def kill_at_seven(config, state, device, group, step=fit_module._train_step):
+    def kill_at_seven(config, state, *others, step=fit_module._train_step):
         if state.step == 7:
             raise KilledError
-        return step(config, state, device, group)
+        return step(config, state, *others)
 
     monkeypatch.setattr(fit_module, "_train_step", kill_at_seven)
     with pytest.raises(KilledError):
@@ -137,19 +141,40 @@ def test_tensorboard_events_follow_the_log(tmp_path):
     assert [event.step for event in events.Scalars("validation/score")] == [6, 12]
 
 
-def test_a_full_disk_keeps_the_checkpoint_of_before(tmp_path, monkeypatch):
-    fit(config(steps=5), network(), Doubling(3), tmp_path, device=CPU)
-    before = (tmp_path / "checkpoint.pt").read_bytes()
-    state = State(network(), network(), torch.optim.SGD(network().parameters()), Doubling(3))
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from medimg.errors import OutputError
+from medimg.train.checkpoint import save
+path = Path(sys.argv[1])
+save({"weights": torch.ones(10)}, path)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    save({"weights": torch.zeros(2_000_000)}, path)
+except OutputError as error:
+    print(error)
+"""
 
-    def full(*_arguments, **_options):
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OutputError, match="No space left"):
-        save_checkpoint(config(), state, tmp_path)
-    assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".medimg-")] == []
+def test_a_file_the_system_refuses_to_write_on_keeps_the_one_before(tmp_path):
+    """A real limit, in a process of its own: torch raises what no test would make up (`basic_ios::clear`)."""
+    path = tmp_path / "checkpoint.pt"
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"cannot write {path}: File too large; free space or choose another folder with -o\n"
+    assert torch.load(path, weights_only=True)["weights"].tolist() == [1.0] * 10
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+def test_a_full_disk_is_told_as_the_system_says_it(tmp_path, monkeypatch):
+    """Every byte goes to /dev/full, a disk without space."""
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *mode: opened(Path("/dev/full") if "wb" in mode else path, *mode))
+    with pytest.raises(OutputError, match="No space left on device"):
+        save({"weights": torch.zeros(2_000_000)}, tmp_path / "checkpoint.pt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_checkpoint_is_told(tmp_path):
@@ -176,6 +201,93 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(
     with pytest.raises(TrainingError, match="at step 8"):
         fit(config(), network(), Doubling(3, poison_at=8), tmp_path, device=CPU)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 5
+
+
+@pytest.mark.parametrize("step", [8, 11])
+def test_a_gradient_that_is_not_finite_stops_before_it_is_stepped_with_and_keeps_what_was_good(tmp_path, step):
+    class Rooted(Doubling):
+        def loss(self, output, batch):
+            told = super().loss(output, batch)["loss"]
+            return {"loss": told + (output * 0).abs().sqrt().sum() if self.seen == step else told}
+
+        def batch(self, index):
+            self.seen = index
+            return super().batch(index)
+
+    with pytest.raises(TrainingError, match=rf"norm of the gradient is nan at step {step}.*checkpoint of step \d+ is"):
+        fit(config(checkpoint_every=1), network(), Rooted(3), tmp_path, device=CPU)
+    document = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert document["step"] == step
+    assert all(bool(value.isfinite().all()) for value in document["average"].values())
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_statistics_that_overflow_are_never_saved(tmp_path):
+    """BatchNorm's running variance of huge activations is infinite where loss and gradient still are finite."""
+
+    class Huge(Doubling):
+        def batch(self, index):
+            batch = super().batch(index)
+            return {**batch, "image": batch["image"] * (1e30 if index == 7 else 1)}
+
+    with pytest.raises(TrainingError, match="running_var of the network is not finite after step 8"):
+        fit(config(checkpoint_every=1, refresh_every=0), network(), Huge(3), tmp_path, device=CPU)
+    document = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert document["step"] == 7
+    assert all(bool(value.isfinite().all()) for value in document["network"].values())
+
+
+def test_a_checkpoint_with_weights_that_are_not_finite_is_not_gone_on_from(tmp_path):
+    fit(config(), network(), Doubling(3), tmp_path, device=CPU)
+    document = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    document["average"]["0.weight"][0] = float("nan")
+    torch.save(document, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match=r"0\.weight is not finite; remove it"):
+        fit(config(), network(), Doubling(3), tmp_path, device=CPU)
+
+
+@pytest.mark.parametrize("metrics", [{"score": float("nan")}, {"score": float("inf")}, {"dice": 0.5}])
+def test_a_score_that_is_no_number_stops_the_run(tmp_path, metrics):
+    task = Doubling(3)
+    task.validate = lambda _network: metrics
+    with pytest.raises(TrainingError, match=r"validation score is (nan|inf) at step 6.*checkpoint of step 5 is kept"):
+        fit(config(), network(), task, tmp_path, device=CPU)
+    assert not (tmp_path / "best.pt").exists()
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_checkpoint_of_other_cases_or_another_start_is_refused(tmp_path):
+    fit(config(), network(), Doubling(3), tmp_path, device=CPU, start="a" * 64)
+    with pytest.raises(TrainingError, match="was trained or validated on other cases"):
+        fit(config(), network(), Doubling(3, training=("one",)), tmp_path, device=CPU, start="a" * 64)
+    with pytest.raises(TrainingError, match="began with other weights"):
+        fit(config(), network(), Doubling(3), tmp_path, device=CPU)
+
+
+def test_a_checkpoint_from_before_cases_were_kept_in_it_is_gone_on_from(tmp_path):
+    fit(config(), network(), Doubling(3), tmp_path, device=CPU)
+    document = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    torch.save({name: value for name, value in document.items() if name not in ("cases", "start")}, tmp_path / "old.pt")
+    (tmp_path / "old.pt").replace(tmp_path / "checkpoint.pt")
+    assert fit(config(), network(), Doubling(3), tmp_path, device=CPU, start="b").step == 12
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (lambda path: torch.save(network().state_dict(), path), "is no checkpoint of medimg train"),
+        (lambda path: torch.save(torch.zeros(3), path), "is no checkpoint of medimg train"),
+        (lambda path: path.touch(), "is damaged, or no checkpoint"),
+        (lambda path: path.write_bytes(b"hello world, no checkpoint " * 40), "is damaged, or no checkpoint"),
+        (lambda path: path.write_bytes(pickle.dumps(Doubling, protocol=2)), "is damaged, or no checkpoint"),
+        (lambda path: path.mkdir(), "is damaged, or no checkpoint"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_told_in_one_line(tmp_path, written, words):
+    written(tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match=words) as caught:
+        fit(config(), network(), Doubling(3), tmp_path, device=CPU)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
@@ -213,7 +325,21 @@ def test_the_learning_rate_rises_then_falls_to_zero():
         ("steps: 5", "task not given"),
         ("task: {_target_: x}\nsteps: 5\nsped: 1", "unknown options sped"),
         ("task: {_target_: x}\nsteps: 0", "at least 1"),
-        ("task: {a: 1}\nsteps: 5", "_target_"),
+        ("task: {a: 1}\nsteps: 5", "task has no _target_"),
+        ("task: 3\nsteps: 5", "task has no _target_"),
+        ("task: {_target_: 3}\nsteps: 5", "task has no _target_"),
+        ("task: {_target_: x}\nsteps: 5\nnetwork: unet", "network has no _target_"),
+        ("task: {_target_: x}\nsteps: 5\noptimiser:", "optimiser has no _target_"),
+        ("task: {_target_: x}\nsteps: many", "steps is 'many'; it must be a whole number of at least 1"),
+        ("task: {_target_: x}\nsteps: 5\nlr: 3e-3", "lr is '3e-3', no number; write it like 0.001"),
+        ("task: {_target_: x}\nsteps: 5\nlr: -1", "lr is -1; it must be 0 or more"),
+        ("task: {_target_: x}\nsteps: 5\nlr: .nan", "lr is nan"),
+        ("task: {_target_: x}\nsteps: 5\nclip: 0", "clip is 0; it must be above 0"),
+        ("task: {_target_: x}\nsteps: 5\nema: 1", "ema is 1; it must be from 0 to below 1"),
+        ("task: {_target_: x}\nsteps: 5\nwarmup: -5", "warmup is -5"),
+        ("task: {_target_: x}\nsteps: 5\nvalidate_every: 2.5", "validate_every is 2.5"),
+        ("task: {_target_: x}\nsteps: 5\nthreads: true", "threads is True"),
+        ("task: {_target_: x}\nsteps: 5\nseed:", "seed is None"),
         ("task: {_target_: x}\nsteps: 5\nschedule: never", "choose one of cosine"),
         ("task: {_target_: x}\nsteps: 5\nbatches_per_step: 0", "at least 1"),
         ("[1]", "not a mapping"),

@@ -8,6 +8,7 @@ import torch
 
 from medimg.errors import TrainingError, UsageError
 from medimg.files import atomic_path
+from medimg.train import nodule_paste
 from medimg.train import nodule_patches as patches
 from medimg.train.nodule_augment import QUANTUM_HU, _noise, augmented, normalised
 from medimg.train.nodule_canvas import SIZE, Truth, mirrored, outside, pose, turned, window
@@ -86,12 +87,12 @@ def test_every_kind_of_patch_has_its_size_and_its_nodules_inside(kind, sources):
             assert 3 < diameter < 40
 
 
-@pytest.mark.parametrize("kind", ["reflected", "embedded", "pasted", "on_canvas"])
+@pytest.mark.parametrize("kind", ["reflected", "embedded", "pasted", "canvas"])
 def test_the_truth_points_at_the_nodule(kind, sources):
     for seed in range(8):
         # too small for a cavity, whose centre is air
         plain = patches.Sources([a_crop(7.0)], [a_scan()], sources.lung_points, sources.mined)
-        patch = getattr(patches, kind)(plain, np.random.default_rng(seed))
+        patch = KINDS[kind](plain, np.random.default_rng(seed))
         for centre, _ in patch.truth.nodules:
             i, j, k = np.rint(centre).astype(int)
             # soft nodules too are denser than lung: its noise is 20 HU
@@ -147,7 +148,7 @@ def test_beyond_its_faces_a_reflected_crop_shows_its_nodule_again_and_the_truth_
 def test_attached_nodules_are_pasted_where_something_dense_is_near():
     image = torch.full((SIZE,) * 3, float(LUNG))
     image[:, :, 40:] = 40
-    places = torch.nonzero(patches._free_places(image, 8.0, attached=True)) * 2 + patches.EDGE
+    places = torch.nonzero(nodule_paste._free_places(image, 8.0, attached=True)) * 2 + nodule_paste.EDGE
     assert len(places) > 0
     assert (places[:, 2] >= 36).all()
     assert (places[:, 2] < 40).all()

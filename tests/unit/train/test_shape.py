@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from medimg.classical.classifier import read_classifier
 from medimg.classical.shape import FEATURES
 from medimg.errors import TrainingError
 from medimg.train.nodule_split import patients_of_fold
@@ -31,6 +32,15 @@ def test_what_is_learned_tells_nodules_from_the_rest_and_unknown_ones_do_not_cou
 def test_the_same_cases_give_the_same_coefficients():
     cases = [described(NODULE, 1.0), described(OTHER, 0.0, 300)]
     assert learn(cases, 0.1).text() == learn(cases, 0.1).text()
+
+
+def test_a_number_that_is_the_same_for_all_blobs_does_no_harm_once_it_is_written(tmp_path):
+    cases = [described(NODULE, 1.0), described(OTHER, 0.0, 300)]
+    for case in cases:
+        case.features[:, 3] = 0.1
+    (tmp_path / "shape.json").write_text(learn(cases, 0.1).text())
+    read = read_classifier(tmp_path / "shape.json")
+    assert np.isfinite(read.logit(cases[0].features)).all()
 
 
 def test_cases_without_a_nodule_are_refused():

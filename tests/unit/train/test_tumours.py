@@ -16,9 +16,10 @@ from medimg.phantoms.brain import brain
 from medimg.pipeline import load_pipeline
 from medimg.train import tumours
 from medimg.train.cases import read_cases
+from medimg.train.labelled import LabelledCase, make_case, patch
 from medimg.train.segmentation import dice_score
-from medimg.train.tumour_data import TumourCase, make_case, read_case, regions, visible
-from medimg.train.tumour_patches import dropped, patch, scanner, without
+from medimg.train.tumour_data import read_case, regions, visible
+from medimg.train.tumour_patches import dropped, scanner, without
 from medimg.train.tumours import TumourTask
 from medimg.volumes import write_nifti
 
@@ -262,7 +263,7 @@ def test_phantoms_join_the_training_cases(data, monkeypatch):
     monkeypatch.setattr(tumours, "brain", partial(brain, shape=(60, 60, 40)))
     made = task(data, phantoms=1)
     phantom = made.training[-1]
-    assert isinstance(phantom, TumourCase)
+    assert isinstance(phantom, LabelledCase)
     assert phantom.name == "phantom-0"
     assert set(phantom.labels.unique().tolist()) == {0, 1, 2, 3}
     # the tumour lies in the brain, not beside it
@@ -272,10 +273,10 @@ def test_phantoms_join_the_training_cases(data, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"validation": ["four"]}, "validation cases four are not in"),
+        ({"validation": ["four"]}, "validation names four, which the data do not hold"),
         ({"validation": []}, "write it k/n"),
-        ({"validation": ["one", "two", "three"]}, "nothing left to train on"),
-        ({"holdout": ["one"]}, "validation cases one are not in"),
+        ({"validation": ["one", "two", "three"]}, "validation leaves no case to train on"),
+        ({"holdout": ["one"]}, "validation names one, which the data do not hold"),
     ],
 )
 def test_a_split_that_leaves_nothing_is_told(data, changes, message):
