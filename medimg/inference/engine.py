@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medimg.errors import UsageError
 from medimg.inference.arrays import Array, flipped, mean_probability_logit
 from medimg.inference.decide import Collector, Decision
-from medimg.inference.memory import Footprint, within_limit
+from medimg.inference.memory import Footprint, give_back, within_limit
 from medimg.inference.network import Network, Runner
 from medimg.inference.options import Engine
 from medimg.inference.plan import Plan, Windows, plan_windows, whole
@@ -62,6 +62,8 @@ def predict(
     answer = _Answer(plan, decision, networks[0].name)
     for indices, batch in _batches(plan, image):
         answer.take(indices, run(batch))
+        if engine.memory_limit is not None:
+            give_back()
         progress("network", indices[-1] + 1, len(plan.chosen))
     return answer.result()
 
