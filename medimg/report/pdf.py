@@ -174,7 +174,7 @@ def _facts(facts: sections.Facts, width: float) -> Any:
     from reportlab.platypus import Table
 
     cells = [[_text(term, BODY, colour=SOFT), _text(value)] for term, value in facts] or [[_text(""), _text("")]]
-    return Table(cells, colWidths=(width * 0.22, width * 0.78), style=_PLAIN, hAlign="LEFT")
+    return Table(cells, colWidths=(width * 0.22, width * 0.78), style=_PLAIN, hAlign="LEFT", splitInRow=1)
 
 
 def _table(rows: Sequence[Row], width: float, parts: Sequence[float]) -> Any:
@@ -183,7 +183,7 @@ def _table(rows: Sequence[Row], width: float, parts: Sequence[float]) -> Any:
     cells = [[_text(cell, SMALL, FONT if number else BOLD) for cell in row] for number, row in enumerate(rows)]
     widths = [width * part / sum(parts) for part in parts]
     rules = ("LINEBELOW", (0, 0), (-1, -1), 0.4, LINE)
-    return Table(cells, colWidths=widths, style=[*_PLAIN, rules], repeatRows=1, hAlign="LEFT")
+    return Table(cells, colWidths=widths, style=[*_PLAIN, rules], repeatRows=1, hAlign="LEFT", splitInRow=1)
 
 
 _PLAIN = [

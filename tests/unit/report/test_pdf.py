@@ -58,3 +58,12 @@ def test_many_findings_go_on_in_more_tables(detection):
 
 def test_the_same_report_gives_the_same_bytes(detection):
     assert report_pdf(detection, None) == report_pdf(detection, None)
+
+
+def test_what_fills_more_than_a_page_goes_on_on_the_next(detection):
+    """A CT with a hundred findings has a hundred tracking UIDs in one row, and that lost the whole case."""
+    uids = {f"nodule-{number}": f"2.25.{10**38 + number}" for number in range(400)}
+    detection.dicom = {"tracking_uids": uids}
+    detection.findings[0].measurements["remark"] = "word " * 4000
+    text = text_of(report_pdf(detection, None))
+    assert all(uid in text.replace(" ", "") for uid in list(uids.values())[::399])
