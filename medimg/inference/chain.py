@@ -103,10 +103,16 @@ def _standardized(transform: NormalizeIntensityd, data: dict[str, Any]) -> dict[
         values = image.as_tensor().contiguous()
         for part in values if transform.normalizer.channel_wise else [values]:
             standardize(part.numpy(), transform.normalizer.nonzero)
-        made = MetaTensor(values, affine=image.affine, meta={k: v for k, v in image.meta.items() if k != "affine"})
-        made.applied_operations = image.applied_operations
-        data = {**data, str(name): made}
+        data = {**data, str(name): _like(image, values, image.affine, image.applied_operations)}
     return data
+
+
+def _like(image: MetaTensor, values: torch.Tensor, affine: torch.Tensor, done: list[Any]) -> MetaTensor:
+    """Other values with what MONAI remembers of `image`. done: the operations that can be inverted."""
+    meta = {word: value for word, value in image.meta.items() if word != "affine"}
+    made = MetaTensor(values, affine=affine, meta=meta)
+    made.applied_operations = done
+    return made
 
 
 def _is_plain(transform: Spacingd, data: dict[str, Any]) -> bool:
@@ -133,8 +139,6 @@ def _spaced(transform: Spacingd, data: dict[str, Any]) -> dict[str, Any]:
         if shape != tuple(image.shape[1:]) or not np.allclose(source, target, atol=1e-6):
             mode = str(getattr(padding, "value", padding))
             values = torch.from_numpy(resampled(values.float().numpy(), np.linalg.inv(source) @ target, shape, mode))
-        meta = {word: value for word, value in image.meta.items() if word != "affine"}
-        made = MetaTensor(values, affine=torch.from_numpy(target), meta=meta)
-        made.applied_operations = [*image.applied_operations, *plan.pending_operations]
-        told[key] = made
+        done = [*image.applied_operations, *plan.pending_operations]
+        told[key] = _like(image, values, torch.from_numpy(target), done)
     return cast("dict[str, Any]", told)

@@ -29,7 +29,7 @@ def labels_on_grid(
     if (stop <= start).any():
         return result
     to_labels = np.linalg.inv(affine) @ target
-    box = turned(labels, to_labels, start, stop)
+    box = _turned(labels, to_labels, start, stop)
     if box is None:
         box = _nearest(labels, to_labels, start, stop)
     result[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = box
@@ -51,7 +51,7 @@ def _nearest(
     )
 
 
-def turned(
+def _turned(
     labels: NDArray[np.uint8], to_labels: geometry.Affine, start: NDArray[np.int64], stop: NDArray[np.int64]
 ) -> NDArray[np.uint8] | None:
     """Target voxels [start, stop), where each is a voxel of `labels` or outside: axes exchanged and flipped, no more.

@@ -24,7 +24,6 @@ CJK_RUN = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff0
 """Letters that DejaVu Sans does not have: CJK scripts, Hangul, and full-width punctuation."""
 
 PAGE_MARGIN = 42.0
-POINTS_PER_INCH = 72.0
 PICTURE_HEIGHT = 380.0
 BODY, SMALL, TITLE, HEADING = 8.5, 7.0, 16.0, 11.0
 LINE, SOFT, NOTICE = "#c8ced4", "#525c66", "#fff4d6"
