@@ -47,8 +47,6 @@ def test_what_does_not_match_is_not_found(orthanc, ct_series, name):
     assert len(list(pacs.find(Query({"study": uid})))) == 1
 
 
-# pynetdicom leaves the socket of a failed connection to the garbage collector
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["gone", "gone-web"])
 def test_a_server_that_is_away_is_named(orthanc, name):
     with pytest.raises(NetworkError, match=rf"{name} \(.*cannot be reached"):

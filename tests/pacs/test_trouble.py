@@ -18,9 +18,6 @@ from medimg.pacs.fetch import fetch
 from medimg.pacs.query import Query
 from medimg.pacs.servers import load_server
 
-# pynetdicom leaves the socket of a failed connection to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @pytest.mark.parametrize("name", ["web", "get"])
 def test_a_server_that_goes_down_while_it_is_sent_to_has_what_it_acknowledged(

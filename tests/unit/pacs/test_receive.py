@@ -25,9 +25,6 @@ from medimg.pacs.receive import Receiver
 from medimg.pacs.scp import LONGEST_PDU_BYTES
 from medimg.phantoms.dicom import write_ct_series
 
-# pynetdicom leaves the socket of a refused connection to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 LISTEN = """
 import sys, time
 from pathlib import Path

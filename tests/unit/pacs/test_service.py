@@ -19,8 +19,6 @@ from medimg.pacs.inbox import Inbox
 from medimg.pacs.receive import Receiver
 from medimg.pacs.service import Arrivals
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @contextlib.contextmanager
 def archive(folder: Path, port: int) -> Iterator[None]:
