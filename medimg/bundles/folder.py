@@ -45,7 +45,8 @@ def config_path(folder: Path) -> Path:
         if path.is_file():
             return path
     raise PipelineError(
-        f"{folder} is no MONAI bundle: it has no {CONFIGS[0]} (nor .yaml); name the folder that holds it, or download it again"
+        f"{folder} is no MONAI bundle: it has no {CONFIGS[0]} (nor .yaml); name the folder that holds "
+        "that, or download it again"
     )
 
 
