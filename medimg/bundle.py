@@ -164,7 +164,9 @@ def load_weights(network: torch.nn.Module, path: Path, chosen: Choice = lambda s
             f"no weights at {path}; train them with medimg train, or download the bundle again"
         ) from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError, OSError) as error:
-        raise PipelineError(f"{path} does not hold the weights of this bundle's network") from error
+        raise PipelineError(
+            f"{path} does not hold the weights of this bundle's network; download the bundle again, or train it"
+        ) from error
 
 
 @contextlib.contextmanager

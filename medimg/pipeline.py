@@ -179,7 +179,8 @@ def load_pipeline(name_or_path: str, *, trusted: bool = False) -> Pipeline:
         if pipeline.name == name_or_path:
             return replace(pipeline, trusted=trusted)
     names = ", ".join(pipeline.name for pipeline in known)
-    raise UsageError(f"no pipeline {name_or_path!r}: neither a pipeline.yaml nor one of {names}")
+    hint = "; a MONAI bundle is named with --bundle" if (path / "configs").is_dir() else ""
+    raise UsageError(f"no pipeline {name_or_path!r}: neither a pipeline.yaml nor one of {names}{hint}")
 
 
 def read_pipeline(path: Path) -> Pipeline:

@@ -17,7 +17,12 @@ from medimg.pipeline import WEIGHTS, find_pipelines
 
 def entries() -> list[dict[str, Any]]:
     """name, version, where, task, trusted (why, None when it is not): shipped, in the library, to be downloaded."""
-    found = [_entry(p.name, p.bundle, "comes with medimg") for p in find_pipelines() if p.has_network]
+    found = [
+        # a pipeline says what it is for: its bundle may find nodules by a map, which looks like a segmentation
+        {**_entry(p.name, p.bundle, "comes with medimg"), "task": p.task}
+        for p in find_pipelines()
+        if p.has_network
+    ]
     kept = sorted(path for path in library().glob("*") if path.is_dir() and not path.name.startswith("."))
     found += [_entry(path.name, path, "in the library") for path in kept]
     there = {path.name for path in kept}

@@ -44,7 +44,10 @@ def config_path(folder: Path) -> Path:
         path = inside(folder, name)
         if path.is_file():
             return path
-    raise PipelineError(f"{folder} is no MONAI bundle: it has no {CONFIGS[0]} (nor .yaml)")
+    raise PipelineError(
+        f"{folder} is no MONAI bundle: it has no {CONFIGS[0]} (nor .yaml); name the folder that holds "
+        "that, or download it again"
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -71,9 +74,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
         document = _plain(document, iter(range(MAX_NODES)), 0)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise PipelineError(f"cannot read the bundle file {path}: {reason}") from error
+        raise PipelineError(f"cannot read the bundle file {path}: {reason}; repair it, or download it again") from error
     if not isinstance(document, dict):
-        raise PipelineError(f"{path} is not a mapping")
+        raise PipelineError(f"{path} is not a mapping; repair it, or download it again")
     return document
 
 

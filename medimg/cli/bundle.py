@@ -77,8 +77,7 @@ def download(name: str, version: str | None, source: str | None, url: str | None
     if (library() / name).is_dir() and not again:
         say(f"{library() / name} is there already; medimg bundle verify {name} checks it, --again fetches it again")
         return
-    chosen = console.settings()
-    say(f"bundle in {download_bundle(name, version, source, url, progress=not (chosen.quiet or chosen.no_progress))}")
+    say(f"bundle in {download_bundle(name, version, source, url, progress=console.wants_bars())}")
 
 
 @command.command("verify")

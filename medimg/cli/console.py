@@ -103,11 +103,16 @@ def _apply(chosen: Settings) -> None:
         handler.setFormatter(_Plain(DETAILED if chosen.verbose else PLAIN))
 
 
+def wants_bars() -> bool:
+    """Whether progress is to be drawn: on a terminal, unless the user said otherwise."""
+    chosen = settings()
+    return not (chosen.quiet or chosen.no_progress) and sys.stderr.isatty()
+
+
 @contextlib.contextmanager
 def progress_bars() -> Iterator[Progress]:
     """A listener that draws one bar for each `what` on a terminal, and the silent one anywhere else."""
-    chosen = settings()
-    if chosen.quiet or chosen.no_progress or not sys.stderr.isatty():
+    if not wants_bars():
         yield silent
         return
     from rich.console import Console
@@ -130,8 +135,7 @@ def progress_bars() -> Iterator[Progress]:
 def live_status(what: str, total: int) -> Iterator[Callable[[int, str, bool], None] | None]:
     """On a terminal: `update(done, values, keep)` moves one bar and shows the values, and leaves them above it when
     `keep` is set. None anywhere else."""
-    chosen = settings()
-    if chosen.quiet or chosen.no_progress or not sys.stderr.isatty():
+    if not wants_bars():
         yield None
         return
     from rich.console import Console

@@ -19,7 +19,7 @@ SPACING_TOLERANCE = 0.02
 """Relative: 1 mm in a header may read 0.9999 or 1.01; 1.05 mm is another grid than the network was trained on."""
 
 MAX_SLICE_MM = {"CT": 5.0, "MR": 7.0}
-"""Thicker slices than the models were trained or augmented with: results are given with a warning."""
+"""Thicker slices than medimg's own models were trained or augmented with: results are given with a warning."""
 
 
 def check_scan(pipeline: Pipeline, volumes: Mapping[str, Volume]) -> list[str]:
@@ -84,4 +84,4 @@ def _slice_warnings(volume: Volume) -> list[str]:
     coarsest = float(volume.spacing_mm.max())
     if coarsest <= limit:
         return []
-    return [f"slices {coarsest:.1f} mm apart are coarser than the {limit:g} mm this model was made for"]
+    return [f"slices {coarsest:.1f} mm apart, more than {limit:g} mm: small findings are missed, sizes are coarse"]

@@ -47,8 +47,19 @@ def box_lps_mm(voxels: Voxels, affine_ras: ArrayLike) -> Box:
 def line_ends(voxels: Voxels, axis: int) -> Voxels:
     """First and last voxel of each line along `axis`: enough for every extreme, and far fewer points. (M, 3)."""
     low = voxels.min(axis=0)
-    mask = np.zeros(np.ptp(voxels, axis=0) + 1, dtype=bool)
-    mask[tuple((voxels - low).T)] = True
+    shape = voxels.max(axis=0) - low + 1
+    mask = np.zeros(shape, dtype=bool)
+    # one number a voxel: three columns as an index take twice the time
+    strides = np.array([shape[1] * shape[2], shape[2], 1])
+    number = voxels[:, 0] * strides[0]
+    number += voxels[:, 1] * strides[1]
+    number += voxels[:, 2]
+    mask.reshape(-1)[number - low @ strides] = True
+    return np.asarray(mask_line_ends(mask, axis) + low)
+
+
+def mask_line_ends(mask: NDArray[np.bool_], axis: int) -> Voxels:
+    """`line_ends` of the true voxels of mask (I, J, K)."""
     lines = np.moveaxis(mask, axis, 0)
     a, b = np.nonzero(lines.any(axis=0))
     first = lines.argmax(axis=0)[a, b]
@@ -57,13 +68,19 @@ def line_ends(voxels: Voxels, axis: int) -> Voxels:
     others = [other for other in range(3) if other != axis]
     found = np.empty((both.shape[1], 3), dtype=np.int64)
     found[:, [axis, *others]] = both.T
-    return np.asarray(found + low)
+    return found
 
 
 def centroid_lps_mm(voxels: Voxels, affine_ras: ArrayLike) -> Point:
     """Mean position of the voxels in LPS mm."""
     x, y, z = geometry.ras_to_lps(geometry.to_world(affine_ras, voxels.mean(axis=0)))
     return (float(x), float(y), float(z))
+
+
+def mean_index(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean position (3,) of the true voxels of mask (I, J, K), without listing them."""
+    sides = [np.count_nonzero(mask, axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    return np.array([np.arange(len(side)) @ side / side.sum() for side in sides])
 
 
 def touches_border(voxels: Voxels, shape: tuple[int, int, int]) -> bool:

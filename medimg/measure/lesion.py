@@ -16,6 +16,12 @@ from medimg.results import Finding, Segmentation
 CONNECTIVITY = 3
 """Voxels that share a face, an edge or a corner are one lesion (26 neighbours, as the BraTS lesion-wise score)."""
 
+AXES = (
+    *("long_axis_mm", "short_axis_mm", "product_mm2", "max_3d_diameter_mm"),
+    *("long_axis_ends_lps_mm", "short_axis_ends_lps_mm"),
+)
+"""Measurements of a lesion's extent; the first is its diameter."""
+
 
 def lesions(
     segmentation: Segmentation, groups: Mapping[str, tuple[int, ...]], min_volume_mm3: float, label: str = "lesion"
@@ -74,39 +80,38 @@ def _finding(
     groups: Mapping[str, tuple[int, ...]],
 ) -> Finding:
     inside = components[box] == number
-    voxels = np.argwhere(inside) + np.array([window.start for window in box])
+    start = np.array([window.start for window in box])
     affine = segmentation.affine_ras
+    outline = common.mask_line_ends(inside, 2) + start
     i, j, k = segmentation.array.shape
-    cut = common.touches_border(voxels, (i, j, k))
+    cut = common.touches_border(outline, (i, j, k))
     values = segmentation.array[box][inside]
     counts = np.bincount(values, minlength=256)
     regions = volumes_of_groups(counts, groups, segmentation)
-    axes = common.axial_axes(voxels, affine)
-    sizes: dict[str, Any] = {
-        **regions,
-        "long_axis_mm": axes.long_mm,
-        "short_axis_mm": axes.short_mm,
-        "product_mm2": axes.product_mm2,
-        "max_3d_diameter_mm": common.max_diameter_mm(voxels, affine),
-    }
-    measured: dict[str, Any] = {
-        name: None if cut or value is None else round(value, 3) for name, value in sizes.items()
-    }
-    for name, ends in (("long", axes.long_ends), ("short", axes.short_ends)):
-        measured[f"{name}_axis_ends_lps_mm"] = None if cut else common.ends_lps_mm(ends)
+    # of a lesion that is cut no size is told: its voxels, maybe millions, are not even listed
+    voxels = outline if cut else np.argwhere(inside) + start
+    measured = dict.fromkeys((*regions, *AXES)) if cut else {**regions, **_axes(voxels, outline, affine)}
     if ENHANCING in groups:
         labels = groups[ENHANCING] if _told_apart(groups[ENHANCING], segmentation) else None
         measured.update(enhancing_axes(voxels, values, labels, affine, cut))
     return Finding(
         id=identity,
         label=label,
-        center_lps_mm=common.centroid_lps_mm(voxels, affine),
-        diameter_mm=None if cut else axes.long_mm,
+        center_lps_mm=common.centroid_lps_mm(common.mean_index(inside)[None] + start, affine),
+        diameter_mm=measured["long_axis_mm"],
         volume_mm3=None if cut else common.volume_mm3(voxels, affine),
-        box_lps_mm=common.box_lps_mm(voxels, affine),
+        box_lps_mm=common.box_lps_mm(outline, affine),
         segment=int(values[0]) if values.min() == values.max() else None,
         measurements={**measured, "touches_border": cut},
     )
+
+
+def _axes(voxels: common.Voxels, outline: common.Voxels, affine: geometry.Affine) -> dict[str, Any]:
+    """What AXES names, of a lesion's voxels; outline: those at the ends of its lines."""
+    axes = common.axial_axes(voxels, affine)
+    lengths = (axes.long_mm, axes.short_mm, axes.product_mm2, common.max_diameter_mm(outline, affine))
+    ends = (common.ends_lps_mm(axes.long_ends), common.ends_lps_mm(axes.short_ends))
+    return dict(zip(AXES, (*(round(length, 3) for length in lengths), *ends), strict=True))
 
 
 def volumes_of_groups(

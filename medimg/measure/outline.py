@@ -73,7 +73,7 @@ class Outline:
 def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> Outline | None:
     """The nodule of about `diameter_mm` at `center_ras` (3,) of a CT in HU.
 
-    None when nothing there stands out from the lung, or the centre lies outside the scan.
+    None when nothing there stands out from the lung or from the wall beside it, or the centre lies outside the scan.
     """
     radius = max(float(diameter_mm) / 2.0, MIN_RADIUS_MM)
     reach = max(BALL_RADII * radius + EDGE_REACH_MM, radius + WALL_REACH_MM)
@@ -90,6 +90,8 @@ def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> 
     if rim is not None and wider is not None and np.count_nonzero(wider[0]) > np.count_nonzero(mask):
         found, (mask, wall) = rim, wider
     edge = edge_of(local, mask, found, wall)
+    if edge is None:
+        return None
     return Outline(local, edge.mask, None if wall is None else wall.mask, found, edge)
 
 

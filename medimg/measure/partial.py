@@ -52,10 +52,11 @@ class Edge:
     mean_hu: float
 
 
-def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
+def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge | None:
     """The edge of `mask`, the half maximum between the levels `found`.
 
-    Where a vessel was cut off, the cut is the edge. Along a wall what the wall alone would show is taken off first.
+    Where a vessel was cut off, the cut is the edge. Along a wall what the wall alone would show is taken off first;
+    None where that leaves nothing.
     """
     alone, dense = np.full_like(local.hu, found.lung), mask
     if wall is not None and wall.alone is not None:
@@ -74,6 +75,8 @@ def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge:
         np.minimum(share, 1.0, out=share)
     cubes = float(share.sum(dtype=np.float64))
     cut, moved = _moved(share, mask, part, cubes)
+    if cubes <= 0 or not moved.any():
+        return None
     held = np.where(mask, np.float32(1), np.where(part, np.float32(sharp), np.float32(0)))
     mean = found.lung + float((excess * held).sum(dtype=np.float64)) / cubes
     return Edge(share, cut, moved, cubes * local.step_mm**3, mean)

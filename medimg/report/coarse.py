@@ -61,8 +61,11 @@ def block_affine(affine_ras: geometry.Affine, box: Box, steps: Steps) -> geometr
 def block_labels(labels: NDArray[np.uint8], steps: Steps) -> NDArray[np.uint8]:
     """Labels of blocks: the most frequent one where half the block is labelled.
 
-    A label that would have no block keeps the one it fills most, so that none is lost.
+    A label that would have no block keeps the one it fills most, so that none is lost. The array itself where a block
+    is one voxel.
     """
+    if steps == (1, 1, 1):
+        return labels
     half_filled = 2 * block_sum(labels > 0, steps) >= np.prod(steps)
     coarse = np.zeros(half_filled.shape, dtype=np.uint8)
     most = np.zeros(half_filled.shape, dtype=np.int32)

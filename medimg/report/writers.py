@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -144,15 +145,19 @@ def _pictures(
 
     target = folder / PREVIEW_FILE
     written = []
-    if volumes:
-        picture: bytes | None = preview_png(report, volumes)
-    else:
-        picture = target.read_bytes() if target.is_file() else None
-    if "png" in formats and picture is not None:
-        files.write_bytes(target, picture)
-        written.append(target)
+    # the scan is packed for the page while the picture is drawn: the one is the processor's work, the other Python's
+    with ThreadPoolExecutor(1) as pool:
+        packing = pool.submit(embed, report, volumes) if volumes and "html" in formats else None
+        if volumes:
+            picture: bytes | None = preview_png(report, volumes)
+        else:
+            picture = target.read_bytes() if target.is_file() else None
+        if "png" in formats and picture is not None:
+            files.write_bytes(target, picture)
+            written.append(target)
+        embedded = None if packing is None else packing.result()
     if "html" in formats:
-        show = Show(volumes, embed(report, volumes)) if volumes else None
+        show = None if embedded is None else Show(volumes, embedded)
         written.append(_text(folder / HTML_FILE, report_html(report, picture, show, language)))
     if "pdf" in formats:
         from medimg.report.pdf import report_pdf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,12 @@ from medimg.pipeline import Pipeline
 
 _RUNNING: list[threading.Thread] = []
 
-UNUSED = ("ignite", "pandas", "sklearn")
-"""Packages which MONAI imports where it finds them, for its handlers, profiling and metrics: a quarter of the time it
-takes, and nothing that inference has a use for."""
+UNUSED = ("ignite", "itk", "matplotlib", "pandas", "sklearn", "tensorboard")
+"""Packages which MONAI imports where it finds them, for its handlers, readers, pictures, profiling and metrics: a third
+of the time it takes, and nothing that inference has a use for."""
+
+PICTURES = ("matplotlib.backends.backend_agg", "matplotlib.figure", "reportlab.platypus", "reportlab.pdfbase.ttfonts")
+"""What a report's pictures and its PDF are made with."""
 
 
 def import_ahead(pipeline: Pipeline | None) -> None:
@@ -32,6 +36,11 @@ def imported() -> None:
     """Wait for what `import_ahead` began: MONAI cannot be imported by two threads at once."""
     while _RUNNING:
         _RUNNING.pop().join()
+
+
+def import_pictures() -> None:
+    """Begin to import what a report is drawn with, while the network computes; whoever needs it first waits for it."""
+    threading.Thread(target=_import_pictures, name="import pictures").start()
 
 
 @contextlib.contextmanager
@@ -53,3 +62,9 @@ def _import_engine() -> None:
         import medimg.inference.find
         import medimg.inference.segment
         import medimg.inference.torch_runner  # noqa: F401
+
+
+def _import_pictures() -> None:
+    for name in PICTURES:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)

@@ -7,12 +7,15 @@ from typing import Any
 
 from medimg.report.dicom.build import KINDS, DicomOptions
 from medimg.report.writers import FORMATS, write_report
+from medimg.stages.ahead import imported
 from medimg.stages.case import Case, peak_memory_mib
 from medimg.stages.wishes import AS_LISTED, DicomWishes
 
 
 def render(case: Case, options: dict[str, Any], output: Path, wishes: DicomWishes = AS_LISTED) -> list[Path]:
     """Write the case's report to the folder `output` and return the files. options: `formats`, `language`, `codes`."""
+    # a scan without a candidate needs no network, and pictures need what is hidden from MONAI's import
+    imported()
     provenance = case.report.provenance
     provenance["seconds"] = {**provenance.get("seconds", {}), **case.clock.seconds}
     # of a report taken up again, the peak is that of the run that searched the scan

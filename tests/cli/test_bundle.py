@@ -20,6 +20,7 @@ from medimg.bundles.home import library
 from medimg.cli import cli
 from medimg.inference.describe import described
 from medimg.phantoms.dicom import write_ct_series
+from medimg.pipeline import find_pipelines
 
 CT = np.diag([-1.0, -1.0, 1.25, 1.0])
 MR = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -87,6 +88,18 @@ def test_a_bundle_in_the_library_is_known_by_its_name_and_its_trust_kept(tmp_pat
     assert medimg("bundle", "verify", "organs").exit_code == 0
     (library() / "organs" / "models" / "model.pt").write_bytes(b"damaged")
     assert medimg("bundle", "verify", "organs").exit_code == 1
+
+
+def test_the_list_says_of_a_pipeline_what_it_is_for_and_not_what_its_bundle_looks_like():
+    rows = [line.split("\t") for line in medimg("bundle", "list").stdout.splitlines()]
+    tasks = {row[0]: row[3] for row in rows if row[2:3] == ["comes with medimg"]}
+    assert tasks == {pipeline.name: pipeline.task for pipeline in find_pipelines() if pipeline.has_network}
+
+
+def test_a_bundle_named_as_a_pipeline_is_told_of_its_option(tmp_path, organs):
+    result = medimg("bundle", "export", organs, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "a MONAI bundle is named with --bundle" in result.stderr
 
 
 @pytest.mark.slow
@@ -223,9 +236,11 @@ def test_a_threshold_without_a_sigmoid_is_one_of_what_the_network_gives(tmp_path
 
 
 def test_the_bundle_commands_without_network_end_in_one_line(tmp_path):
-    result = medimg("bundle", "download", "somewhere", "--url", "http://127.0.0.1:9/x.zip", "--quiet")
+    result = medimg("bundle", "download", "somewhere", "--url", "http://127.0.0.1:9/x.zip")
     assert result.exit_code == 1
-    assert "cannot download somewhere" in result.stderr.splitlines()[-1]
+    # no bar where there is no terminal
+    (line,) = result.stderr.splitlines()
+    assert "cannot download somewhere" in line
     assert medimg("bundle", "info", "no_such").exit_code == 2
     assert medimg("bundle", "download", "../x").exit_code == 2
 

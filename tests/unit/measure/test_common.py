@@ -109,6 +109,15 @@ def test_the_axes_of_a_shape_without_symmetry_do_not_depend_on_which_voxel_axis_
     )
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mask_has_the_line_ends_and_the_mean_of_its_voxels(axis):
+    mask = np.random.default_rng(3).random((7, 5, 6)) > 0.6
+    voxels = np.argwhere(mask)
+    ends = {tuple(end) for end in common.mask_line_ends(mask, axis)}
+    assert ends == {tuple(end) for end in common.line_ends(voxels, axis)}
+    assert common.mean_index(mask) == pytest.approx(voxels.mean(axis=0), abs=1e-12)
+
+
 def test_line_ends_are_the_first_and_the_last_voxel_of_each_line():
     voxels = np.array([[0, 0, 3], [0, 0, 1], [0, 0, 2], [5, 1, 7]])
     ends = {tuple(end) for end in common.line_ends(voxels, 2)}

@@ -80,7 +80,9 @@ def test_a_lesion_cut_by_the_border_has_no_sizes():
     assert set(found.measurements.values()) == {None}
     assert found.diameter_mm is None
     assert found.volume_mm3 is None
-    assert found.box_lps_mm is not None
+    # its place is that of the part inside: indices 0..2, 2..4, 2..4
+    assert found.center_lps_mm == pytest.approx((1.0, 3.0, 6.0))
+    assert found.box_lps_mm == pytest.approx((-0.5, 1.5, 3.0, 2.5, 4.5, 9.0))
 
 
 def test_an_empty_map_has_no_lesions():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from medimg import geometry
 from medimg.measure import common, measure_nodule, segment_nodule
 from medimg.measure.nodule import SIZES
 from medimg.phantoms import excerpt
+from medimg.phantoms.thorax import thorax
+from medimg.study import Source, Volume
 from medimg.volumes import read_volume
 
 FINE_ERROR, THICK_ERROR = 0.05, 0.15
@@ -151,3 +154,18 @@ def test_real_nodules_agree_with_a_reader(shared_data):
     assert np.mean(overlaps) > 0.68
     assert -45 < bias < -20
     assert spread < 60
+
+
+@pytest.fixture(scope="module")
+def chest():
+    made = thorax((128, 128, 60), (2.8, 2.8, 5.0), seed=22)
+    return Volume(made.array, made.affine_ras, Source(Path("chest"), "nifti"), modality="CT")
+
+
+@pytest.mark.parametrize(
+    ("index", "diameter"), [((75, 64, 39), 6.0), ((108, 67, 22), 8.0), ((97, 83, 29), 18.0), ((21, 91, 24), 18.0)]
+)
+def test_a_detection_that_is_nothing_but_wall_has_no_outline(index, diameter, chest):
+    # a detector may point anywhere: with the wall taken off, no volume is left, or less than none
+    center = geometry.ras_to_lps(geometry.to_world(chest.affine_ras, index))
+    assert segment_nodule(chest, center, diameter) is None

@@ -71,3 +71,8 @@ def test_the_finest_axes_are_joined_first():
 
 def test_what_fills_no_block_is_left_out():
     assert trimmed((slice(1, 8), slice(0, 9), slice(2, 5)), STEPS) == (slice(1, 7), slice(0, 9), slice(2, 5))
+
+
+def test_blocks_of_one_voxel_are_the_labels_themselves():
+    labels = np.random.default_rng(1).integers(0, 4, (5, 4, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(block_labels(labels, (1, 1, 1)), labels)
