@@ -73,7 +73,7 @@ def test_the_tumour_of_the_sample_brain_is_outlined(tmp_path):
     case = run_chain([(None, tmp_path / "case")], tmp_path / "out")
     assert case.pipeline.name == "brain_tumour"
     labels = np.asanyarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
-    assert dice(labels > 0, phantom.labels > 0) > 0.78  # of brain_tumour 0.3.0; 0.2.0 drew it a little fuller
+    assert dice(labels > 0, phantom.labels > 0) > 0.78  # as brain_tumour 0.3.0; 0.2.0 drew it a little fuller
     assert len(case.report.findings) >= 1
 
 
