@@ -73,7 +73,7 @@ class Outline:
 def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> Outline | None:
     """The nodule of about `diameter_mm` at `center_ras` (3,) of a CT in HU.
 
-    None when nothing there stands out from the lung, or the centre lies outside the scan.
+    None when nothing there stands out from the lung and the wall beside it, or the centre lies outside the scan.
     """
     radius = max(float(diameter_mm) / 2.0, MIN_RADIUS_MM)
     reach = max(BALL_RADII * radius + EDGE_REACH_MM, radius + WALL_REACH_MM)
@@ -90,6 +90,9 @@ def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> 
     if rim is not None and wider is not None and np.count_nonzero(wider[0]) > np.count_nonzero(mask):
         found, (mask, wall) = rim, wider
     edge = edge_of(local, mask, found, wall)
+    # in or on a wall, the wall alone may explain all that is dense
+    if edge.volume_mm3 < local.step_mm**3 or not edge.mask.any():
+        return None
     return Outline(local, edge.mask, None if wall is None else wall.mask, found, edge)
 
 

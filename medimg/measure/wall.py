@@ -84,6 +84,8 @@ def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, found: 
     centre = (np.array(dense.shape) - 1) / 2
     points = (np.argwhere(surface) - centre) * local.step_mm
     normal = _normal(rough, local)
+    if normal is None:
+        return Wall(rough, None)
     frame = _frame(normal)
     across = points @ frame[:, :2]
     height = points @ normal + _to_surface(surface, local, found.threshold)
@@ -122,14 +124,18 @@ def _to_surface(surface: Mask, local: Local, threshold: float) -> Points:
     return np.asarray(np.clip((local.smooth[surface] - threshold) / np.maximum(slope, 1.0), 0.0, local.step_mm))
 
 
-def _normal(rough: Mask, local: Local) -> Points:
-    """Unit vector from the wall to the lung: against the mean direction of the wall's cubes near the nodule."""
+def _normal(rough: Mask, local: Local) -> Points | None:
+    """Unit vector from the wall to the lung: against the mean direction of the wall's cubes near the nodule.
+
+    None deep in a wall, which then lies on every side alike.
+    """
     centre = (np.array(rough.shape) - 1) / 2
     places = (np.argwhere(rough) - centre) * local.step_mm
     length = np.linalg.norm(places, axis=1)
     near = length <= np.quantile(length, 0.5)
     mean = places[near].mean(axis=0)
-    return np.asarray(-mean / np.linalg.norm(mean))
+    length_mm = float(np.linalg.norm(mean))
+    return np.asarray(-mean / length_mm) if length_mm > 0 else None
 
 
 def _frame(normal: Points) -> Points:

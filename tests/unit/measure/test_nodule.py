@@ -151,3 +151,12 @@ def test_real_nodules_agree_with_a_reader(shared_data):
     assert np.mean(overlaps) > 0.68
     assert -45 < bias < -20
     assert spread < 60
+
+
+@pytest.mark.parametrize(("depth_mm", "diameter_mm"), [(1.0, 4.0), (1.0, 8.0), (3.0, 8.0), (6.0, 13.0), (14.0, 4.0)])
+def test_a_detection_in_the_wall_where_nothing_stands_out_has_no_outline(depth_mm, diameter_mm):
+    wall_mm = 20
+    array = np.full((60, 60, 60), -860.0, np.float32)
+    array[:wall_mm] = 30.0
+    volume = Volume(array, np.eye(4), Source(Path("wall.nii.gz"), "nifti"), "CT")
+    assert segment_nodule(volume, (-(wall_mm - 1 - depth_mm), -30.2, 30.3), diameter_mm) is None
