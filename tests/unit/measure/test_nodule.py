@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from medimg import geometry
 from medimg.measure import common, measure_nodule, segment_nodule
 from medimg.measure.nodule import SIZES
 from medimg.phantoms import excerpt
+from medimg.study import Source, Volume
 from medimg.volumes import read_volume
 
 FINE_ERROR, THICK_ERROR = 0.05, 0.15
