@@ -50,7 +50,7 @@ def _measure_detections(case: Case) -> None:
         measured.append(outlined or finding)
     if len(measured) > MAX_LABELS:
         case.report.warnings.append(
-            f"only the first {MAX_LABELS} of {len(measured)} findings are outlined and measured: a label map has no more"
+            f"only the first {MAX_LABELS} of {len(measured)} findings are outlined: a label map holds no more"
         )
     case.report.findings = measured
     case.report.segmentation = Segmentation(labels, volume.affine_ras, names)
