@@ -216,7 +216,7 @@ def test_a_ct_and_an_mr_cannot_be_compared(cases, tmp_path):
 
 
 def test_two_scans_are_searched_first_and_the_command_says_what_became_of_them(cases, tmp_path):
-    pipeline = toy.detector(tmp_path / "toy", threshold=0.8)  # ribs, of which there are few
+    pipeline = toy.detector(tmp_path / "toy")
     scans = [case.parent / "scan.nii.gz" for case in cases]
     dates = ["--prior-date", "2025-03-01", "--current-date", "20250828"]
     result = run(*scans, *dates, "--pipeline", pipeline, "-o", tmp_path / "out", "--quiet")
@@ -227,7 +227,6 @@ def test_two_scans_are_searched_first_and_the_command_says_what_became_of_them(c
         assert (tmp_path / "out" / name / "report.json").is_file()
     document = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
     assert document["prior"]["path"] == "prior"
-    assert document["prior"]["findings"] > 0
     assert document["advice"] == []
 
 
