@@ -84,6 +84,7 @@ class Reason(str, Enum):
     OUT_OF_MEMORY = "out_of_memory"
     MEMORY_LIMIT = "memory_limit"
     NO_DICOM_RESULTS = "no_dicom_results"
+    NO_PICTURES = "no_pictures"
     PIPELINE_CHANGED = "pipeline_changed"
     NODE_LOST = "node_lost"
     # two scans of one patient

@@ -80,11 +80,13 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `target` atomically.
+    """Write `text` to `target` atomically, `encoded`."""
+    write_bytes(target, encoded(text))
 
-    A byte of a file name that is no UTF-8 (a lone surrogate in Python) is written as its escape, which JSON reads back.
-    """
-    write_bytes(target, text.encode("utf-8", "backslashreplace"))
+
+def encoded(text: str) -> bytes:
+    """UTF-8. A byte of a file name that is no UTF-8 (a lone surrogate in Python) is its escape, which JSON reads."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_json(target: Path, document: Any) -> None:

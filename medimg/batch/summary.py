@@ -17,9 +17,9 @@ import medimg
 from medimg import files
 from medimg.batch.journal import Journal
 from medimg.batch.rows import DONE, FAILED, CaseRow
+from medimg.report.drawn import PREVIEW_FILE
 from medimg.report.html import render_page
 from medimg.report.read import HTML_FILE
-from medimg.report.writers import PREVIEW_FILE
 
 SUMMARY_SCHEMA = "medimg.batch/1"
 

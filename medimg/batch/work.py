@@ -21,6 +21,7 @@ from medimg.bundles.as_pipeline import named_pipeline
 from medimg.errors import InputError, MedimgError, MemoryLimitError, OutputError, Reason, UnsuitableScanError
 from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline
+from medimg.report.drawn import DRAWN
 from medimg.report.read import read_report
 from medimg.results import Report
 from medimg.stages.ahead import import_ahead
@@ -92,8 +93,14 @@ def run_task(task: Task, twin: Twin) -> Outcome:
         findings=len(report.findings),
     )
     if report.failed:
-        return replace(outcome, state=FAILED, reason=str(Reason.NO_DICOM_RESULTS), message="; ".join(report.failed))
+        return replace(outcome, state=FAILED, reason=str(_lacking(report)), message="; ".join(report.failed))
     return outcome
+
+
+def _lacking(report: Report) -> Reason:
+    """What a report lacks that a part could not be made of: a DICOM object, or else only something to look at."""
+    drawn = all(line.startswith(tuple(DRAWN.values())) for line in report.failed)
+    return Reason.NO_PICTURES if drawn else Reason.NO_DICOM_RESULTS
 
 
 def content_digest(case: Case) -> str:

@@ -76,9 +76,14 @@ def command(
 
 
 def say_comparison(comparison: Comparison, output: Path) -> None:
-    """Print the dates, the warnings, one line a finding and where the files are."""
+    """Print the dates, the warnings, one line a finding and where the files are.
+
+    Leaves with exit code 3 when the page could not be drawn: its line is among the warnings.
+    """
     from medimg import NOT_A_MEDICAL_DEVICE
     from medimg.cli.infer import say_advice
+    from medimg.errors import ExitCode
+    from medimg.followup.comparison import NOT_DRAWN
 
     days = "not known" if comparison.days is None else f"{comparison.days} days"
     say(f"interval: {days}")
@@ -97,3 +102,5 @@ def say_comparison(comparison: Comparison, output: Path) -> None:
     say_advice(comparison.advice)
     say(f"results: {output}")
     say(NOT_A_MEDICAL_DEVICE)
+    if any(warned.code == NOT_DRAWN for warned in comparison.warnings):
+        raise click.exceptions.Exit(ExitCode.SOME_FAILED)

@@ -32,6 +32,10 @@ class Warned:
     message: str
 
 
+NOT_DRAWN = "not_drawn"
+"""Code of the warning that a file of the comparison could not be made."""
+
+
 @dataclass(frozen=True)
 class Timepoint:
     """One of the two: its report, where that lies, and the day of the scan (None where nothing says)."""

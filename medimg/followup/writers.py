@@ -6,9 +6,10 @@ from pathlib import Path
 
 from medimg import files
 from medimg.followup.changes import Change
-from medimg.followup.comparison import Comparison
+from medimg.followup.comparison import NOT_DRAWN, Comparison, Warned
 from medimg.followup.page import comparison_page
 from medimg.followup.picture import Side, picture_png, shown
+from medimg.report.attempt import attempt
 from medimg.report.paths import with_relative_paths
 from medimg.study import Volume
 
@@ -18,14 +19,20 @@ JSON_FILE, CSV_FILE, HTML_FILE = "comparison.json", "comparison.csv", "compariso
 def write_comparison(comparison: Comparison, prior: Volume, current: Volume, folder: Path) -> list[Path]:
     """Write JSON, CSV and HTML to `folder` and return the files. prior, current: the scans that are drawn.
 
-    Each file is written atomically. Raises OutputError when something cannot be written.
+    Each file is written atomically. A page that cannot be drawn is the warning NOT_DRAWN, and costs nothing else.
+    Raises OutputError when something cannot be written.
     """
-    picture = _picture(comparison, prior, current)
-    document = with_relative_paths(comparison.to_dict(), folder)
     files.write_text(folder / CSV_FILE, comparison.csv())
-    files.write_text(folder / HTML_FILE, comparison_page(comparison, document, picture))
-    files.write_json(folder / JSON_FILE, document)
-    return [folder / name for name in (CSV_FILE, HTML_FILE, JSON_FILE)]
+    written, failed = [folder / CSV_FILE], list[str]()
+    with attempt(HTML_FILE, failed):
+        document = with_relative_paths(comparison.to_dict(), folder)
+        page = files.encoded(comparison_page(comparison, document, _picture(comparison, prior, current)))
+    comparison.warnings.extend(Warned(NOT_DRAWN, line) for line in failed)
+    if not failed:
+        files.write_bytes(folder / HTML_FILE, page)
+        written.append(folder / HTML_FILE)
+    files.write_json(folder / JSON_FILE, with_relative_paths(comparison.to_dict(), folder))
+    return [*written, folder / JSON_FILE]
 
 
 def withdraw_comparison(folder: Path) -> None:

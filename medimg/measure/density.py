@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from medimg.measure.distance import depth_mm, within_mm
 from medimg.measure.levels import CALCIUM_HU, SOLID_HU
 from medimg.measure.local import Mask
 from medimg.measure.outline import Outline
@@ -49,7 +50,7 @@ def density(found: Outline) -> Density:
     calcium = calcium if calcium >= MIN_CALCIUM_MM3 else 0.0
     if np.count_nonzero(solid) * cube < MIN_SOLID_MM3:
         return Density("ground-glass", np.zeros_like(mask), calcium)
-    glass = mask & _further_than(solid, BLUR_MM, local.step_mm)
+    glass = mask & ~within_mm(solid, BLUR_MM, local.step_mm)
     if np.count_nonzero(glass) < MIN_GLASS_SHARE * np.count_nonzero(mask):
         return Density("solid", mask, calcium)
     return Density("part-solid", solid, calcium)
@@ -57,15 +58,5 @@ def density(found: Outline) -> Density:
 
 def _without_strands(solid: Mask, step_mm: float) -> Mask:
     """The parts that a ball of MIN_SOLID_DEPTH_MM enters, whole as far as that ball reaches."""
-    from scipy import ndimage
-
-    core = ndimage.distance_transform_edt(solid, sampling=step_mm) > MIN_SOLID_DEPTH_MM
-    return solid & ~_further_than(core, MIN_SOLID_DEPTH_MM + step_mm, step_mm)
-
-
-def _further_than(mask: Mask, reach_mm: float, step_mm: float) -> Mask:
-    from scipy import ndimage
-
-    if not mask.any():
-        return np.ones_like(mask)
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=step_mm) > reach_mm)
+    core = depth_mm(solid, step_mm) > MIN_SOLID_DEPTH_MM
+    return solid & within_mm(core, MIN_SOLID_DEPTH_MM + step_mm, step_mm)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from medimg import geometry
 from medimg.measure import common
 from medimg.measure.density import Density, density
+from medimg.measure.distance import depth_mm
 from medimg.measure.local import Mask
 from medimg.measure.outline import Outline, outline
 from medimg.measure.spiculation import spiculation_index
@@ -109,7 +110,7 @@ def _deep(found: Outline, volume: Volume, voxels: common.Voxels) -> common.Voxel
     from scipy import ndimage
 
     local = found.local
-    depth = ndimage.distance_transform_edt(found.mask, sampling=local.step_mm)
+    depth = depth_mm(found.mask, local.step_mm)
     places = geometry.to_voxel(local.affine_ras, geometry.to_world(volume.affine_ras, voxels))
     depths = ndimage.map_coordinates(depth, places.T, order=1)
     return np.asarray(voxels[depths >= min(DEEP_MM, DEEP_SHARE * float(depths.max()))])

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medimg import geometry
+from medimg.measure.distance import depth_mm, within_mm
 from medimg.measure.levels import Levels, levels
 from medimg.measure.local import Field, Local, Mask, local_cubes
 from medimg.measure.partial import Edge, edge_of
@@ -112,14 +113,12 @@ def _drawn(local: Local, found: Levels, radius: float) -> tuple[Mask, Wall | Non
 
 def _without_sheets(candidates: Mask, local: Local, radius: float) -> Mask:
     """Opened with a ball of SHEET_RADII: without what roughness of the pleura leaves along the cut."""
-    from scipy import ndimage
-
     reach = SHEET_RADII * radius
-    core = ndimage.distance_transform_edt(candidates, sampling=local.step_mm) > reach
     # thinner than a cube there is nothing to open, and what is a sheet altogether is kept
-    if reach < local.step_mm or not core.any():
+    if reach < local.step_mm:
         return candidates
-    return np.asarray(candidates & (ndimage.distance_transform_edt(~core, sampling=local.step_mm) <= reach))
+    core = depth_mm(candidates, local.step_mm) > reach
+    return candidates & within_mm(core, reach, local.step_mm) if core.any() else candidates
 
 
 def _nearest(mask: Mask, distance: Field) -> tuple[int, ...]:
@@ -157,11 +156,9 @@ def _is_free(part: Mask, near: Mask) -> bool:
 
 def _openings(mask: Mask, local: Local, radius: float) -> Iterator[Mask]:
     """The mask opened ever more strongly; each keeps the part deepest near the detection."""
-    from scipy import ndimage
-
-    depth = np.asarray(ndimage.distance_transform_edt(mask, sampling=local.step_mm))
+    depth = depth_mm(mask, local.step_mm)
     inner = np.where(local.distance <= radius, depth, 0.0)
     seed = tuple(int(v) for v in np.unravel_index(int(inner.argmax()), inner.shape))
     for erosion in np.linspace(0.0, MAX_EROSION * float(inner.max()), EROSION_STEPS + 1)[1:]:
         core = _component_at(depth > erosion, seed)
-        yield mask & (ndimage.distance_transform_edt(~core, sampling=local.step_mm) <= erosion)
+        yield mask & within_mm(core, erosion, local.step_mm)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medimg.measure.distance import box_around, cubes_in, depth_mm
 from medimg.measure.levels import CALCIUM_HU, Levels
 from medimg.measure.local import Field, Local, Mask
 from medimg.measure.wall import Wall
@@ -95,15 +96,22 @@ def _tissue(dense: Mask) -> Mask:
 
 
 def _distances(local: Local, mask: Mask, other: Mask) -> tuple[Field, Field, Field]:
-    """mm to the nodule, to what is outside it, and to `other` dense tissue or the scan's border; (N, N, N) each."""
+    """mm to the nodule, to what is outside it, and to `other` dense tissue or the scan's border; (N, N, N) each.
+
+    Exact as far as EDGE_MM and a cube; what is further may be told as further still.
+    """
     from scipy import ndimage
 
-    def to(target: Mask) -> Field:
-        if not target.any():
-            return np.full(mask.shape, np.inf, dtype=np.float32)
-        return np.asarray(ndimage.distance_transform_edt(~target, sampling=local.step_mm))
+    # one reach about the nodule for the edge, and one about the edge for what is near it
+    box = box_around(mask, 2 * cubes_in(EDGE_MM + local.step_mm, local.step_mm))
 
-    return to(mask), to(~mask), to(other | ~local.inside)
+    def to(target: Mask) -> Field:
+        away = np.full(mask.shape, np.inf)
+        if target[box].any():
+            away[box] = ndimage.distance_transform_edt(~target[box], sampling=local.step_mm)
+        return away
+
+    return to(mask), depth_mm(mask, local.step_mm), to(other | ~local.inside)
 
 
 def _sharpness(past: Field, found: Levels) -> float:

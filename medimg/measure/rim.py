@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.measure.distance import depth_mm, within_mm
 from medimg.measure.levels import SOLID_HU, Levels
 from medimg.measure.local import Local, Mask
 
@@ -73,13 +74,13 @@ def _profile(local: Local, mask: Mask, found: Levels, core_mm: float, reach_mm: 
 
     step = local.step_mm
     outward = np.asarray(ndimage.distance_transform_edt(~mask, sampling=step))
-    inward = np.asarray(ndimage.distance_transform_edt(mask, sampling=step))
+    inward = depth_mm(mask, step)
     # a cube beside the surface has its centre half a cube from it
     radius = core_mm + np.where(mask, step / 2 - inward, outward - step / 2)
     used = local.inside & (radius > 0) & (radius < reach_mm)
     other = (local.smooth >= found.threshold) & ~mask
     if other.any():
-        used &= ndimage.distance_transform_edt(~other, sampling=step) > CLEAR_MM
+        used &= ~within_mm(other, CLEAR_MM, step)
     at = np.floor(radius[used] / step).astype(np.int64)
     count = np.bincount(at).astype(np.float64)
     some = count > 0

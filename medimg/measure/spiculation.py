@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from medimg.measure.distance import box_around, cubes_in, depth_mm, within_mm
 from medimg.measure.outline import Outline
 
 BODY_DEPTH = 0.5
@@ -25,16 +26,14 @@ def spiculation_index(found: Outline) -> float | None:
     0 for a smooth nodule in plain lung. n straight spicules of radius s on a sphere of radius R give about
     n s^2 / (4 (R + 2.25)^2). Vessels that lead to the nodule count too: it is a measure of what is seen, not a reading.
     """
-    from scipy import ndimage
-
     local, step = found.local, found.local.step_mm
-    depth = ndimage.distance_transform_edt(found.mask, sampling=step)
+    depth = depth_mm(found.mask, step)
     radius = BODY_DEPTH * float(depth.max())
-    body = ndimage.distance_transform_edt(~(depth > radius), sampling=step) <= radius
-    away = ndimage.distance_transform_edt(~body, sampling=step)
-    layer = (away > FROM_MM) & (away <= TO_MM) & local.inside
-    if found.wall is not None:
-        layer &= ndimage.distance_transform_edt(~found.wall, sampling=step) > WALL_MM
+    body = within_mm(depth > radius, radius, step)
+    layer = within_mm(body, TO_MM, step) & ~within_mm(body, FROM_MM, step) & local.inside
+    if found.wall is not None and layer.any():
+        box = box_around(layer, cubes_in(WALL_MM, step))
+        layer[box] &= ~within_mm(found.wall[box], WALL_MM, step)
     if not layer.any():
         return None
     threshold = found.levels.lung + STRAND_SHARE * (found.levels.nodule - found.levels.lung)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.measure.distance import within_mm
 from medimg.measure.levels import Levels
 from medimg.measure.local import Field, Local, Mask
 
@@ -70,7 +71,7 @@ def wall_of(dense: Mask, local: Local, radius_mm: float, found: Levels) -> Wall 
     cores &= local.distance > 0.5 * reach
     if not cores.any():
         return None
-    rough = dense & (ndimage.distance_transform_edt(~cores, sampling=local.step_mm) <= reach)
+    rough = dense & within_mm(cores, reach, local.step_mm)
     if np.count_nonzero(rough) < MIN_WALL_SHARE * rough.size:
         return None
     return _below_fit(dense, rough, local, radius_mm, found)
@@ -84,6 +85,8 @@ def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, found: 
     centre = (np.array(dense.shape) - 1) / 2
     points = (np.argwhere(surface) - centre) * local.step_mm
     normal = _normal(rough, local)
+    if normal is None:
+        return Wall(rough, None)
     frame = _frame(normal)
     across = points @ frame[:, :2]
     height = points @ normal + _to_surface(surface, local, found.threshold)
@@ -93,13 +96,25 @@ def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, found: 
     if np.count_nonzero(chosen) < MIN_POINTS:
         return Wall(rough, None)
     coefficients = _fitted(across[chosen] / outer, height[chosen])
-    places = (np.argwhere(np.ones_like(dense)) - centre) * local.step_mm
-    beside = places @ frame[:, :2]
-    above = places @ normal - _terms(beside / outer) @ coefficients
-    away = np.linalg.norm(beside, axis=1)
-    ring = (away > FIT_FROM_RADII * radius_mm) & (away < outer) & local.inside.ravel()
-    alone = _profile(above, ring, local.hu.ravel(), local.step_mm, found.lung)
-    return Wall(dense & (above <= 0).reshape(dense.shape), alone.reshape(dense.shape))
+    u, v, w = _turned(dense.shape, centre, local.step_mm, frame)
+    above = w - _quadric(u / outer, v / outer, coefficients)
+    away = np.hypot(u, v)
+    ring = (away > FIT_FROM_RADII * radius_mm) & (away < outer) & local.inside
+    alone = _profile(above, ring, local.hu, local.step_mm, found.lung)
+    return Wall(dense & (above <= 0), alone)
+
+
+def _turned(shape: tuple[int, ...], centre: Points, step_mm: float, frame: Points) -> list[Points]:
+    """mm of every cube from the cube's centre along the columns of `frame`: three (N, N, N)."""
+    x, y, z = np.ogrid[tuple(slice(0, n) for n in shape)]
+    i, j, k = ((index - middle) * step_mm for index, middle in zip((x, y, z), centre, strict=True))
+    return [i * a + j * b + k * c for a, b, c in frame.T]
+
+
+def _quadric(u: Points, v: Points, coefficients: Points) -> Points:
+    """What `_terms` @ coefficients is, without a table of the terms."""
+    one, in_u, in_v, uu, uv, vv = coefficients
+    return np.asarray(one + u * (in_u + uu * u + uv * v) + v * (in_v + vv * v))
 
 
 def _profile(above: Points, ring: Mask, hu: Field, step: float, lung: float) -> Field:
@@ -122,14 +137,18 @@ def _to_surface(surface: Mask, local: Local, threshold: float) -> Points:
     return np.asarray(np.clip((local.smooth[surface] - threshold) / np.maximum(slope, 1.0), 0.0, local.step_mm))
 
 
-def _normal(rough: Mask, local: Local) -> Points:
-    """Unit vector from the wall to the lung: against the mean direction of the wall's cubes near the nodule."""
+def _normal(rough: Mask, local: Local) -> Points | None:
+    """Unit vector from the wall to the lung: against the mean direction of the wall's cubes near the nodule.
+
+    None deep in a wall, which then lies on every side alike.
+    """
     centre = (np.array(rough.shape) - 1) / 2
     places = (np.argwhere(rough) - centre) * local.step_mm
     length = np.linalg.norm(places, axis=1)
     near = length <= np.quantile(length, 0.5)
     mean = places[near].mean(axis=0)
-    return np.asarray(-mean / np.linalg.norm(mean))
+    length_mm = float(np.linalg.norm(mean))
+    return np.asarray(-mean / length_mm) if length_mm > 0 else None
 
 
 def _frame(normal: Points) -> Points:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from medimg import files
 from medimg.report.embed import nifti_gz, whole
 from medimg.report.html import Show, report_html
 from medimg.report.planes import on_grid
@@ -60,7 +61,7 @@ def contents_of(report: Report, volumes: dict[str, Volume], language: str = "en"
         labels = nifti_gz(report.segmentation.array, report.segmentation.affine_ras, intent="label")
         contents["data-labels.nii.gz"] = ("application/gzip", labels)
     page = report_html(report, None, Show(shown, None), language)
-    contents[""] = ("text/html; charset=utf-8", page.encode("utf-8", "backslashreplace"))
+    contents[""] = ("text/html; charset=utf-8", files.encoded(page))
     return contents
 
 

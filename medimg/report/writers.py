@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from medimg.errors import UsageError
 from medimg.report.catalogue import LANGUAGES
 from medimg.report.csv import findings_csv
 from medimg.report.dicom.build import KINDS, DicomOptions, DicomResults, build_dicom
+from medimg.report.drawn import DRAWN, PDF_FILE, PREVIEW_FILE, draw
 from medimg.report.paths import with_relative_paths
 from medimg.report.radiomics import RADIOMICS_FILES
 from medimg.report.read import HTML_FILE, REPORT_FILE
@@ -31,8 +32,9 @@ ALL_FORMATS = (*FORMATS, *(kind for kind in KINDS if kind not in FORMATS))
 FINDINGS_FILE = "findings.csv"
 SEGMENTATION_FILE = "segmentation.nii.gz"
 SIDECAR_FILE = "segmentation.json"
-PREVIEW_FILE = "preview.png"
-PDF_FILE = "report.pdf"
+
+SAID_LATER = ("dicom", "failed", "warnings")
+"""Keys of report.json that are whole only when everything was drawn."""
 
 SEGMENTATION_SCHEMA = "medimg.segmentation/1"
 
@@ -49,7 +51,8 @@ def write_report(
 
     volumes: role -> scan, the first on the report's grid; they are what the pictures show. Without any, a
     preview.png already in the folder is used again. Without "nifti" the JSON names no label map. DICOM objects are
-    written for a scan that came as DICOM; one that cannot be made is told of in `report.failed` and its warnings.
+    written for a scan that came as DICOM. What was found is written before anything is drawn; a picture or an object
+    that cannot be made is told of in `report.failed` and its warnings, and costs nothing else.
     Each file is written atomically; the report.json of an earlier, different result goes first.
     language: what report.html and report.pdf open in.
     Raises UsageError for an unknown format or language, OutputError when something cannot be written.
@@ -60,23 +63,23 @@ def write_report(
     if language not in LANGUAGES:
         raise UsageError(f"unknown report language {language!r}; choose from {', '.join(LANGUAGES)}")
     files.output_folder(folder)
+    # what could not be made before is tried again
+    report.warnings = [text for text in report.warnings if text not in report.failed]
+    report.failed = []
+    label_map = SEGMENTATION_FILE if "nifti" in formats else None
+    if "json" in formats:
+        _withdraw(folder, report, label_map, but=SAID_LATER)
+    written = _data(report, folder, formats)
     kinds = [kind for kind in KINDS if kind in formats]
     built = build_dicom(report, volumes, kinds, dicom)
     report.dicom, report.failed = built.document, built.failed
     report.warnings += [text for text in (*built.warnings, *built.failed) if text not in report.warnings]
-    document = with_relative_paths(report.to_dict(SEGMENTATION_FILE if "nifti" in formats else None), folder)
-    written: list[Path] = []
+    drawn = draw(report, volumes, formats, language, folder)
     if "json" in formats:
-        _withdraw(folder / REPORT_FILE, document)
-    if "csv" in formats:
-        written.append(_text(folder / FINDINGS_FILE, findings_csv(report)))
-    if "nifti" in formats and report.segmentation is not None:
-        written += _segmentation(report, report.segmentation, folder)
-    written += _dicom(built, kinds, folder)
-    if {"png", "html", "pdf"} & set(formats):
-        written += _pictures(report, volumes, folder, formats, language)
+        _withdraw(folder, report, label_map)
+    written += _dicom(built, kinds, folder) + _drawn(drawn, formats, folder)
     if "json" in formats:
-        files.write_json(folder / REPORT_FILE, document)
+        files.write_json(folder / REPORT_FILE, _document(report, label_map, folder))
         written.append(folder / REPORT_FILE)
     return written
 
@@ -93,15 +96,45 @@ def withdraw_report(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _withdraw(path: Path, document: dict[str, Any]) -> None:
-    """Remove a report.json that says something else: while its companions change it would vouch for a mixture."""
-    if path.is_file() and path.read_bytes() != files.json_text(document).encode("utf-8"):
-        path.unlink()
+def _document(report: Report, label_map: str | None, folder: Path) -> dict[str, Any]:
+    """What report.json in `folder` says; label_map: the name of the file beside it, None where none is written."""
+    document: dict[str, Any] = with_relative_paths(report.to_dict(label_map), folder)
+    return document
 
 
-def _text(path: Path, text: str) -> Path:
-    files.write_text(path, text)
-    return path
+def _withdraw(folder: Path, report: Report, label_map: str | None, but: Sequence[str] = ()) -> None:
+    """Remove a report.json that says something else: while its companions change it would vouch for a mixture.
+
+    but: keys in which it may differ for now.
+    """
+    path = folder / REPORT_FILE
+    if path.is_file():
+        ours = json.loads(files.json_text(_document(report, label_map, folder)))
+        if _without(but, ours) != _without(but, _read(path)):
+            path.unlink()
+
+
+def _read(path: Path) -> Any:
+    """The document at `path`, None when it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
+def _without(keys: Sequence[str], document: Any) -> Any:
+    return {key: value for key, value in document.items() if key not in keys} if isinstance(document, dict) else None
+
+
+def _data(report: Report, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """The findings and the label map: what must not be lost, whatever becomes of the pictures."""
+    written: list[Path] = []
+    if "csv" in formats:
+        files.write_text(folder / FINDINGS_FILE, findings_csv(report))
+        written.append(folder / FINDINGS_FILE)
+    if "nifti" in formats and report.segmentation is not None:
+        written += _segmentation(report, report.segmentation, folder)
+    return written
 
 
 def _segmentation(report: Report, segmentation: Segmentation, folder: Path) -> list[Path]:
@@ -135,33 +168,10 @@ def _dicom(built: DicomResults, kinds: Sequence[str], folder: Path) -> list[Path
     return [folder / name for name in built.objects]
 
 
-def _pictures(
-    report: Report, volumes: dict[str, Volume], folder: Path, formats: Sequence[str], language: str
-) -> list[Path]:
-    """preview.png, and report.html and report.pdf, which show the same picture; the page has the scan itself too."""
-    from medimg.report.embed import embed
-    from medimg.report.html import Show, report_html
-    from medimg.report.preview import preview_png
-
-    target = folder / PREVIEW_FILE
-    written = []
-    # the scan is packed for the page while the picture is drawn: the one is the processor's work, the other Python's
-    with ThreadPoolExecutor(1) as pool:
-        packing = pool.submit(embed, report, volumes) if volumes and "html" in formats else None
-        if volumes:
-            picture: bytes | None = preview_png(report, volumes)
-        else:
-            picture = target.read_bytes() if target.is_file() else None
-        if "png" in formats and picture is not None:
-            files.write_bytes(target, picture)
-            written.append(target)
-        embedded = None if packing is None else packing.result()
-    if "html" in formats:
-        show = None if embedded is None else Show(volumes, embedded)
-        written.append(_text(folder / HTML_FILE, report_html(report, picture, show, language)))
-    if "pdf" in formats:
-        from medimg.report.pdf import report_pdf
-
-        files.write_bytes(folder / PDF_FILE, report_pdf(report, picture, language))
-        written.append(folder / PDF_FILE)
-    return written
+def _drawn(drawn: dict[str, bytes], formats: Sequence[str], folder: Path) -> list[Path]:
+    """What was drawn; a page or PDF of an earlier run that was asked for and could not be drawn again goes."""
+    for name in {DRAWN[kind] for kind in set(DRAWN) & set(formats)} - set(drawn):
+        (folder / name).unlink(missing_ok=True)
+    for name, content in drawn.items():
+        files.write_bytes(folder / name, content)
+    return [folder / name for name in drawn]

@@ -17,7 +17,7 @@ from medimg.stages.case import Case
 from medimg.study import Volume
 
 MAX_LABELS = 255
-"""A uint8 label map holds no more; findings beyond keep their detection without a mask."""
+"""A uint8 label map holds no more; findings beyond keep their detection without a mask, with a warning."""
 
 DEFAULT_MIN_LESION_MM3 = 100.0
 """Smaller components of a segmentation stay in the label map but are not listed as findings."""
@@ -48,6 +48,10 @@ def _measure_detections(case: Case) -> None:
         if outlined is not None:
             names[value] = finding.id
         measured.append(outlined or finding)
+    if len(measured) > MAX_LABELS:
+        case.report.warnings.append(
+            f"only the first {MAX_LABELS} of {len(measured)} findings are outlined: a label map holds no more"
+        )
     case.report.findings = measured
     case.report.segmentation = Segmentation(labels, volume.affine_ras, names)
     label = str(case.pipeline.options("infer").get("label", "nodule"))

@@ -9,6 +9,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from medimg.errors import InputError, MedimgError, Reason
+from medimg.report.attempt import attempt
 from medimg.report.dicom.capture import build_capture
 from medimg.report.dicom.equipment import Maker, building
 from medimg.report.dicom.original import Original, read_original
@@ -131,12 +132,10 @@ class _Builder:
 
     def _made(self, name: str, make: Callable[[], list[Dataset]]) -> list[Dataset]:
         """The object, if there is anything to put in it; none, and a line about it, where it cannot be made."""
-        try:
-            with building(name):
-                return make()
-        except MedimgError as error:
-            self.results.failed.append(f"{name} was not written: {str(error).removeprefix(f'{name}: ')}")
-            return []
+        made: list[Dataset] = []
+        with attempt(name, self.results.failed), building(name):
+            made = make()
+        return made
 
     def _seg(self) -> list[Dataset]:
         """The SEG; none where nothing is labelled, which only the SR can say."""

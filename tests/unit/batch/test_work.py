@@ -33,11 +33,20 @@ def ends_with(monkeypatch, ending):
     monkeypatch.setattr("medimg.batch.work.finish_case", finish)
 
 
-def test_a_case_whose_report_says_that_it_failed_has_failed(task, monkeypatch):
-    ends_with(monkeypatch, lambda case, engine: case.report.failed.append("segmentation.dcm was not written: why"))
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (["segmentation.dcm"], "no_dicom_results"),
+        (["report.html"], "no_pictures"),
+        (["preview.png", "key_image.dcm"], "no_dicom_results"),
+    ],
+)
+def test_a_case_whose_report_says_that_it_failed_has_failed(task, monkeypatch, files, reason):
+    lines = [f"{name} was not written: why" for name in files]
+    ends_with(monkeypatch, lambda case, engine: case.report.failed.extend(lines))
     outcome = run_task(task, never)
-    assert (outcome.state, outcome.reason) == (FAILED, "no_dicom_results")
-    assert outcome.message == "segmentation.dcm was not written: why"
+    assert (outcome.state, outcome.reason) == (FAILED, reason)
+    assert outcome.message == "; ".join(lines)
 
 
 def test_a_report_that_failed_is_not_taken_for_done_when_its_run_was_killed(task, monkeypatch, tmp_path):

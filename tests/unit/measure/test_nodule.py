@@ -169,3 +169,12 @@ def test_a_detection_that_is_nothing_but_wall_has_no_outline(index, diameter, ch
     # a detector may point anywhere: with the wall taken off, no volume is left, or less than none
     center = geometry.ras_to_lps(geometry.to_world(chest.affine_ras, index))
     assert segment_nodule(chest, center, diameter) is None
+
+
+@pytest.mark.parametrize(("depth_mm", "diameter_mm"), [(1.0, 4.0), (1.0, 8.0), (3.0, 8.0), (6.0, 13.0), (14.0, 4.0)])
+def test_a_detection_in_the_wall_where_nothing_stands_out_has_no_outline(depth_mm, diameter_mm):
+    wall_mm = 20
+    array = np.full((60, 60, 60), -860.0, np.float32)
+    array[:wall_mm] = 30.0
+    volume = Volume(array, np.eye(4), Source(Path("wall.nii.gz"), "nifti"), "CT")
+    assert segment_nodule(volume, (-(wall_mm - 1 - depth_mm), -30.2, 30.3), diameter_mm) is None

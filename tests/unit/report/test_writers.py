@@ -20,8 +20,8 @@ def test_a_folder_holds_every_format_and_the_report_last(detection, chest, tmp_p
         "segmentation.nii.gz",
         "segmentation.json",
         "preview.png",
-        "report.html",
         "report.pdf",
+        "report.html",
         "report.json",
     ]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
@@ -135,3 +135,54 @@ def test_a_file_in_the_way_of_the_folder_is_an_output_error(detection, tmp_path)
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="is a file"):
         write_report(detection, {}, tmp_path / "out", ["json"])
+
+
+def no_ink(*_arguments, **_options):
+    raise RuntimeError("no ink\nleft")
+
+
+@pytest.mark.parametrize(
+    ("what", "lost"),
+    [
+        ("medimg.report.preview.preview_png", "preview.png"),
+        ("medimg.report.pdf.report_pdf", "report.pdf"),
+        ("medimg.report.html.report_html", "report.html"),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_costs_nothing_else(detection, chest, tmp_path, monkeypatch, what, lost):
+    monkeypatch.setattr(what, no_ink)
+    written = write_report(detection, {"ct": chest}, tmp_path)
+    document = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert document["failed"] == [f"{lost} was not written: unexpected error: RuntimeError: no ink left"]
+    assert document["warnings"] == ["slices are thick", *document["failed"]]
+    everything = {
+        "findings.csv", "segmentation.nii.gz", "segmentation.json", "preview.png", "report.html", "report.pdf",
+        "report.json",
+    }  # fmt: skip
+    assert {path.name for path in written} == everything - {lost} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_what_could_not_be_drawn_goes_with_an_earlier_run_and_comes_back_with_the_next(
+    detection, chest, tmp_path, monkeypatch
+):
+    write_report(detection, {"ct": chest}, tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr("medimg.report.html.report_html", no_ink)
+        write_report(read_report(tmp_path), {"ct": chest}, tmp_path)
+    assert not (tmp_path / "report.html").exists()
+    write_report(read_report(tmp_path), {"ct": chest}, tmp_path)
+    assert (tmp_path / "report.html").is_file()
+    mended = read_report(tmp_path)
+    assert (mended.failed, mended.warnings) == ([], ["slices are thick"])
+
+
+def test_a_run_that_ends_while_it_draws_has_written_what_was_found_but_no_report(
+    detection, chest, tmp_path, monkeypatch
+):
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medimg.report.preview.preview_png", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(detection, {"ct": chest}, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"findings.csv", "segmentation.nii.gz", "segmentation.json"}

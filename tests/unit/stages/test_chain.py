@@ -64,6 +64,14 @@ def test_a_nodule_without_an_edge_is_outlined_at_half_its_height(tmp_path, detec
     assert 2 * np.count_nonzero(drawn & mask) / (drawn.sum() + mask.sum()) > 0.9
 
 
+def test_findings_beyond_what_a_label_map_holds_are_told_of(tmp_path, detector, monkeypatch):
+    monkeypatch.setattr("medimg.stages.measure.MAX_LABELS", 0)
+    toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
+    report = run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector).report
+    assert [finding.segment for finding in report.findings] == [None]
+    assert any("only the first 0 of 1 findings" in warning for warning in report.warnings)
+
+
 def test_the_report_says_what_was_done_and_that_no_lung_was_found(tmp_path, detector):
     toy.chest_crop(tmp_path / "ct.nii.gz", AXIAL, CENTER_RAS)
     run_chain([(None, tmp_path / "ct.nii.gz")], tmp_path / "out", detector)

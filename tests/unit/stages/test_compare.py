@@ -155,6 +155,19 @@ def test_unknown_identity_is_a_named_warning_and_the_advice_knows_the_prior(comp
     assert rads["nodule-1"]["inputs"]["prior_ct"]["from"] == "comparison with the prior scan"
 
 
+def test_a_page_that_cannot_be_drawn_costs_nothing_else(cases, tmp_path, monkeypatch):
+    def no_ink(*_arguments):
+        raise RuntimeError("no ink left")
+
+    monkeypatch.setattr("medimg.followup.writers.picture_png", no_ink)
+    result = run(*cases, "-o", tmp_path / "out")
+    assert result.exit_code == 3
+    document = json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8"))
+    assert document["warnings"][-1]["code"] == "not_drawn"
+    assert "no ink left" in document["warnings"][-1]["message"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"comparison.json", "comparison.csv"}
+
+
 def run(*arguments):
     return CliRunner().invoke(cli, ["compare", *map(str, arguments)], prog_name="medimg")
 
