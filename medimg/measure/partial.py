@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medimg.measure.distance import box_around, cubes_in, depth_mm
 from medimg.measure.levels import CALCIUM_HU, Levels
 from medimg.measure.local import Field, Local, Mask
 from medimg.measure.wall import Wall
+
+_Distance = NDArray[np.float64]
 
 EDGE_MM = 1.5
 """Half width of the blurred edge, in the plane and for thin slices."""
@@ -95,7 +98,7 @@ def _tissue(dense: Mask) -> Mask:
     return np.asarray(large[labels])
 
 
-def _distances(local: Local, mask: Mask, other: Mask) -> tuple[Field, Field, Field]:
+def _distances(local: Local, mask: Mask, other: Mask) -> tuple[_Distance, _Distance, _Distance]:
     """mm to the nodule, to what is outside it, and to `other` dense tissue or the scan's border; (N, N, N) each.
 
     Exact as far as EDGE_MM and a cube; what is further may be told as further still.
@@ -105,7 +108,7 @@ def _distances(local: Local, mask: Mask, other: Mask) -> tuple[Field, Field, Fie
     # one reach about the nodule for the edge, and one about the edge for what is near it
     box = box_around(mask, 2 * cubes_in(EDGE_MM + local.step_mm, local.step_mm))
 
-    def to(target: Mask) -> Field:
+    def to(target: Mask) -> _Distance:
         away = np.full(mask.shape, np.inf)
         if target[box].any():
             away[box] = ndimage.distance_transform_edt(~target[box], sampling=local.step_mm)
