@@ -11,7 +11,7 @@ import click
 from medimg.cli.cluster_options import cluster_options
 from medimg.cli.console import live_status, print_table, progress_bars
 from medimg.cli.events import Events, event_options
-from medimg.cli.options import case_options, engine_options, output_option, send_to_option, server_option
+from medimg.cli.options import case_options, output_option, send_to_option, server_option
 from medimg.cli.plain import say
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ something could not be fetched or sent: call it again.
 @click.option("--dry-run", is_flag=True, help="Say what would be done; run nothing.")
 @event_options
 @cluster_options
-@engine_options
 @click.pass_context
 def command(
     context: click.Context,

@@ -1,4 +1,4 @@
-"""Where the cases of a batch run, and where their results go."""
+"""Where the cases of a batch run and with which engine, and where their results go."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from medimg.cli.options import engine_options
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def cluster_options(command: Command) -> Command:
-    """The command gets them as `cluster`, a `medimg.batch.options.Cluster` or None, and `results`, a URL or None."""
+    """`engine_options`, and those of a cluster: the command gets `engine`, `cluster`, a `medimg.batch.options.Cluster`
+    or None, and `results`, a URL or None."""
+    command = engine_options(command, cluster=True)
 
     @functools.wraps(command)
     def with_cluster(*args: Any, **given: Any) -> Any:
         from medimg.batch.options import Cluster
 
         where = given.pop("where")
+        if given["backend"] == "ray":
+            if where == "local":
+                raise click.UsageError("--engine ray is short for --cluster ray; leave --cluster local out")
+            where, given["backend"] = "ray", "auto"
         asked = {name: value for name in OPTIONS if (value := given.pop(name)) is not None}
         if asked and where != "ray":
             names = ", ".join(f"--{name.replace('_', '-')}" for name in asked)
@@ -47,9 +55,7 @@ def cluster_options(command: Command) -> Command:
             "--cluster",
             "where",
             type=click.Choice(["local", "ray"]),
-            default="local",
-            show_default=True,
-            help="Who works: processes of this machine, or a Ray cluster (needs medimg[cluster]).",
+            help="Who works: processes of this machine, or a Ray cluster (needs medimg[cluster]). [default: local]",
         ),
     ):
         wrapped = option(wrapped)

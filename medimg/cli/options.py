@@ -110,8 +110,11 @@ def choice_options(command: Command) -> Command:
     return command
 
 
-def engine_options(command: Command) -> Command:
-    """How the network runs; the command gets it as `engine`, a `medimg.inference.options.Engine`."""
+def engine_options(command: Command, cluster: bool = False) -> Command:
+    """How the network runs; the command gets it as `engine`, a `medimg.inference.options.Engine`.
+
+    cluster: --engine may be "ray" as well, which the caller takes out of `backend` (cli/cluster_options.py).
+    """
 
     @functools.wraps(command)
     def with_engine(*args: Any, **given: Any) -> Any:
@@ -150,16 +153,19 @@ def engine_options(command: Command) -> Command:
         click.option(
             "--engine",
             "backend",
-            type=click.Choice(["auto", "torch", "openvino"]),
+            type=click.Choice([*BACKENDS, "ray"] if cluster else BACKENDS),
             default="auto",
             show_default=True,
-            help="What runs the network; auto is torch, openvino is an extra for CPUs.",
+            help="What runs the network; auto is torch, openvino is an extra for CPUs"
+            f"{'; ray is short for --cluster ray' if cluster else ''}.",
         ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     ):
         wrapped = option(wrapped)
     return cast("Command", wrapped)
 
+
+BACKENDS = ("auto", "torch", "openvino")
 
 ENGINE_OPTIONS = ("device", "backend", "precision", "threads", "tta", "overlap", "fast")
 """Parameters of `engine_options` that are fields of Engine as they are."""

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from toy import chest_crop
 
+from medimg.batch.options import Cluster, Options
 from medimg.cli import cli
 
 
@@ -41,6 +42,22 @@ def test_options_of_a_cluster_go_with_a_cluster(export, tmp_path):
 
 def test_without_ray_it_says_how_to_get_it(export, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    said = batch(export, tmp_path / "out", "--cluster", "ray")
+    for option in ("--cluster", "--engine"):
+        said = batch(export, tmp_path / "out", option, "ray")
+        assert said.exit_code == 2
+        assert "pip install 'medimg[cluster]'" in said.output
+
+
+def test_engine_ray_is_short_for_cluster_ray(monkeypatch, export, tmp_path):
+    chosen = []
+    monkeypatch.setattr("medimg.batch.options.Options", lambda *values: chosen.append(values) or Options(*values))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for asked in (("--engine", "ray"), ("--cluster", "ray")):
+        batch(export, tmp_path / "out", *asked, "--address", "elsewhere:6379", "--cpus-per-worker", "3")
+    assert chosen[0] == chosen[1]
+    assert Cluster("elsewhere:6379", 3) in chosen[0]
+    said = batch(export, tmp_path / "out", "--engine", "ray", "--cluster", "local")
     assert said.exit_code == 2
-    assert "pip install 'medimg[cluster]'" in said.output
+    assert "leave --cluster local out" in said.output
+    batch(export, tmp_path / "out", "--cluster", "ray", "--engine", "openvino")
+    assert chosen[2][4].backend == "openvino"
