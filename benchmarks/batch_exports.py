@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from phantom import chest_slices, write_series
+from phantom import CHEST_MM, chest_slices, write_series
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -60,11 +60,11 @@ def bad_cases(root: Path, count: int) -> list[Path]:
 
 
 def chests(root: Path, count: int, slices: int = 120, size: int = 512) -> list[Path]:
-    """Folders of one CT series each, no two alike."""
-    drawn = chest_slices(size, size)
+    """Folders of one CT series each, no two alike: a whole chest with four nodules, drawn slice by slice."""
+    drawn = chest_slices(size, size, slices)
     for number in range(1, count + 1):
         drawn[0, 0, number] += 1
-        write_series(root / f"{number:03d}", drawn, slices, number)
+        write_series(root / f"{number:03d}", drawn, slices, number, CHEST_MM / slices)
     return sorted(root.iterdir())
 
 

@@ -23,7 +23,8 @@ Slices = NDArray[np.uint16]
 """Stored values, (slices, rows, columns)."""
 
 DRAWN_SLICES = 24
-"""Slices of the chest that are drawn, apex to base; a longer series repeats them in runs."""
+"""Slices of the chest that are drawn where anatomy does not matter, apex to base; a longer series repeats them in
+runs, which makes cylinders of its vessels: a detector of nodules finds a hundred of them."""
 
 SPACING_MM = 0.7, 0.7, 1.0
 CHEST_MM = 300.0
@@ -100,18 +101,20 @@ DECIMALS = {
 }
 
 
-def chest_slices(rows: int, columns: int) -> Slices:
-    """DRAWN_SLICES axial slices of a chest phantom as stored values, HU + 1024; (slices, rows, columns)."""
+def chest_slices(rows: int, columns: int, count: int = DRAWN_SLICES) -> Slices:
+    """`count` axial slices of a chest phantom as stored values, HU + 1024; (slices, rows, columns)."""
     field_mm = 512 * SPACING_MM[0]
-    spacing = (field_mm / columns, field_mm / rows, CHEST_MM / DRAWN_SLICES)
-    drawn = thorax(shape=(columns, rows, DRAWN_SLICES), spacing_mm=spacing, seed=3)
+    spacing = (field_mm / columns, field_mm / rows, CHEST_MM / count)
+    drawn = thorax(shape=(columns, rows, count), spacing_mm=spacing, seed=3)
     return (drawn.array.transpose(2, 1, 0) + 1024).astype(np.uint16)
 
 
-def write_series(folder: Path, slices: Slices, count: int, series: int = 1) -> list[Path]:
+def write_series(
+    folder: Path, slices: Slices, count: int, series: int = 1, step_mm: float = SPACING_MM[2]
+) -> list[Path]:
     """Write `count` files of one CT series, their names in no spatial order; the files by position.
 
-    slices: (n, rows, columns) of stored values; each is used for a run of neighbouring positions.
+    slices: (n, rows, columns) of stored values; each is used for a run of neighbouring positions, `step_mm` apart.
     """
     folder.mkdir(parents=True, exist_ok=True)
     head = template(*slices.shape[1:], series)
@@ -121,7 +124,7 @@ def write_series(folder: Path, slices: Slices, count: int, series: int = 1) -> l
         pixels = slices[k * len(slices) // count]
         path = folder / f"IM{place:06d}"
         with path.open("wb") as stream:
-            stream.write(filled(head, k))
+            stream.write(filled(head, k, step_mm))
             stream.write(pixels.tobytes())
         paths.append(path)
     return paths
@@ -155,10 +158,10 @@ def _shares(count: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(size, count - start)
 
 
-def filled(head: bytes, k: int) -> bytes:
+def filled(head: bytes, k: int, step_mm: float = SPACING_MM[2]) -> bytes:
     """The template as the header of file k."""
     number = f"{10_000_001 + k}".encode()  # no leading zero: it ends a UID
-    position = f"{k * SPACING_MM[2] - 150:8.2f}".encode()
+    position = f"{k * step_mm - 150:8.2f}".encode()
     return head.replace(INSTANCE.encode(), number).replace(POSITION.encode(), position)
 
 
@@ -191,7 +194,7 @@ def _identity(series: int) -> Dataset:
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]
     dataset.SOPClassUID = CTImageStorage
     dataset.SOPInstanceUID = f"2.25.7{series:06d}.{INSTANCE}"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.77", f"2.25.78{series:06d}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"2.25.77{series:06d}", f"2.25.78{series:06d}"
     dataset.FrameOfReferenceUID = f"2.25.79{series:06d}"
     for when in ("Study", "Series", "Acquisition", "Content", "InstanceCreation"):
         setattr(dataset, f"{when}Date", "20260102")

@@ -11,6 +11,7 @@ python benchmarks/reliability.py NAME --quick  # a little of it, to see that it 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -42,6 +43,9 @@ CORES = len(os.sched_getaffinity(0))
 
 WARM_UP = 0.2
 """Share of a soak before memory is looked at: imports, networks, the allocator's first blocks."""
+
+SAMPLE_SECONDS = 0.2
+"""How often the threads of a batch are counted that run, or would if a processor were free."""
 
 FILES = 130
 """Files of a series in the journal's benchmark."""
@@ -92,7 +96,7 @@ def mixed(folder: Path, count: int) -> None:
     began = time.monotonic()
     output = _batch(export, folder / "out", pipeline, expected=(0, 3))
     seconds = time.monotonic() - began
-    summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+    summary = _summary(output)
     done = sum(entry["state"] == DONE for entry in summary["cases"])
     named = [entry["path"] for entry in summary["cases"] if entry["state"] == FAILED]
     named += [entry["path"] for entry in summary["skipped"]]
@@ -124,26 +128,34 @@ def soak(folder: Path, count: int, pipeline: str = "lung_nodule") -> None:
         _row(f"{name} over {len(values)} cases of {pipeline}", told)
 
 
-def throughput(folder: Path, count: int, peers: int = 6, workers: int = 0, size: int = 512) -> None:
-    """One batch over CT series, and `medimg infer` on some of them, one process after the other."""
+def throughput(folder: Path, count: int, peers: int = 10, workers: int = 0, size: int = 512) -> None:
+    """One batch over CT series, and `medimg infer` on some of them, one process after the other: half of these before
+    the batch and half after it, so that a machine that grows busier or quieter favours neither."""
     series = chests(folder / "export", count, slices=120 if size == 512 else 40, size=size)
-    infer = [sys.executable, "-W", "ignore", "-m", "medimg", "infer", "--pipeline", "lung_nodule", "--volume"]
-    began = time.monotonic()
-    for number, path in enumerate(series[:peers]):
-        subprocess.run([*infer, path, "-o", folder / f"peer{number}"], check=True, capture_output=True)
-    one_each = (time.monotonic() - began) / min(peers, count)
-    before, busy, began = _cpu_seconds(), _busy(), time.monotonic()
-    _batch(folder / "export", folder / "out", Path("lung_nodule"), more=["--workers", str(workers)])
+    before, after = series[: (peers + 1) // 2], series[(peers + 1) // 2 : peers]
+    alone = [_infer_alone(path, folder) for path in before]
+    used, busy, began = _cpu_seconds(), _busy(), time.monotonic()
+    command = _command(folder / "export", folder / "out", Path("lung_nodule"), ["--workers", str(workers)])
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wanted = []
+        while not _ends_within(process, SAMPLE_SECONDS):
+            wanted.append(min(CORES, _runnable(process.pid)) / CORES)
+    _require(process.returncode == 0, f"medimg batch ended with {process.returncode}")
     wall = time.monotonic() - began
-    ours = (_cpu_seconds() - before) / wall / CORES
-    _row("one process a case", f"{one_each:.2f} s a case ({min(peers, count)} cases)")
-    _row(
-        "batch", f"{wall / count:.2f} s a case ({count} cases, {workers or CORES} workers, start and summary included)"
+    ours, all_of_it = (_cpu_seconds() - used) / wall / CORES, _busy(busy)
+    findings = [entry["findings"] for entry in _summary(folder / "out")["cases"]]
+    alone += [_infer_alone(path, folder) for path in after]
+    one_each = float(np.mean(alone))
+    spread = f"{min(alone):.1f} to {max(alone):.1f} s" if len(alone) > 1 else "one"
+    _row("one process a case", f"{one_each:.2f} s a case ({len(alone)} cases, {spread}), {3600 / one_each:.0f} cases/h")
+    whole = (
+        f"{count} cases of {min(findings)} to {max(findings)} findings, {workers or CORES} workers, start and summary"
     )
+    _row("batch", f"{wall / count:.2f} s a case ({whole} included), {3600 * count / wall:.0f} cases/h")
     _row("ratio", f"{one_each * count / wall:.2f} x")
+    _row("processors busy", f"{100 * ours:.0f} % with the batch, {100 * all_of_it:.0f} % with all that ran")
     _row(
-        "processors busy",
-        f"{100 * ours:.0f} % with the batch, {100 * _busy(busy):.0f} % with everything on the machine",
+        "processors the batch had work for", f"{100 * np.mean(wanted or [0]):.0f} % (also on a machine that is shared)"
     )
 
 
@@ -218,6 +230,11 @@ def _batch(
     return output
 
 
+def _summary(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+    return found
+
+
 def _answers(output: Path) -> dict[str, Any]:
     """The findings of every case, from reports that are read and checked; without when they were made."""
     reports = {path.parent.name: read_report(path.parent) for path in output.glob("*/report.json")}
@@ -264,6 +281,29 @@ def _resident(process: int | None) -> float:
     return pages * resource.getpagesize() / MIB
 
 
+def _infer_alone(series: Path, folder: Path) -> float:
+    """Seconds of `medimg infer` on it, from start to end of the process."""
+    command = [sys.executable, "-W", "ignore", "-m", "medimg", "infer", "--pipeline", "lung_nodule", "--quiet"]
+    began = time.monotonic()
+    subprocess.run(
+        [*command, "--volume", series, "-o", folder / f"alone-{series.name}"], check=True, capture_output=True
+    )
+    return time.monotonic() - began
+
+
+def _runnable(process: int) -> int:
+    """Threads of the process and of all below it that run or wait for a processor (proc(5), state R)."""
+    count, pending = 0, [process]
+    while pending:
+        folder = Path(f"/proc/{pending.pop()}/task")
+        for thread in folder.glob("*"):
+            with contextlib.suppress(OSError):  # it has ended since
+                state = (thread / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+                count += state == "R"
+                pending += map(int, (thread / "children").read_text(encoding="ascii").split())
+    return count
+
+
 def _cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -302,11 +342,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a little of it")
     parser.add_argument("--count", type=int, help="cases, or kills, in place of the usual number")
     parser.add_argument("--workers", type=int, help="throughput: workers of the batch (one a processor)")
+    parser.add_argument("--peers", type=int, help="throughput: cases that a process of their own does too (10)")
     parser.add_argument("--folder", type=Path, help="where temporary files are made")
     given = parser.parse_args()
     run, whole, quick = RUNS[given.name]
     options = {**(quick if given.quick else whole)}
-    options |= {name: value for name in ("count", "workers") if (value := getattr(given, name)) is not None}
+    options |= {name: value for name in ("count", "workers", "peers") if (value := getattr(given, name)) is not None}
     print(machine(("medimg", "torch", "numpy")), flush=True)
     print("\n| what | measured |\n|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="medimg-benchmark-", dir=given.folder) as made:
