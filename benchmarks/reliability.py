@@ -148,15 +148,12 @@ def throughput(folder: Path, count: int, peers: int = 10, workers: int = 0, size
     one_each = float(np.mean(alone))
     spread = f"{min(alone):.1f} to {max(alone):.1f} s" if len(alone) > 1 else "one"
     _row("one process a case", f"{one_each:.2f} s a case ({len(alone)} cases, {spread}), {3600 / one_each:.0f} cases/h")
-    whole = (
-        f"{count} cases of {min(findings)} to {max(findings)} findings, {workers or CORES} workers, start and summary"
-    )
-    _row("batch", f"{wall / count:.2f} s a case ({whole} included), {3600 * count / wall:.0f} cases/h")
+    what = f"{count} cases of {min(findings)} to {max(findings)} findings, {workers or CORES} workers"
+    told = f"{wall / count:.2f} s a case ({what}, start and summary included), {3600 * count / wall:.0f} cases/h"
+    _row("batch", told)
     _row("ratio", f"{one_each * count / wall:.2f} x")
     _row("processors busy", f"{100 * ours:.0f} % with the batch, {100 * all_of_it:.0f} % with all that ran")
-    _row(
-        "processors the batch had work for", f"{100 * np.mean(wanted or [0]):.0f} % (also on a machine that is shared)"
-    )
+    _row("processors it had work for, on a shared machine too", f"{100 * np.mean(wanted or [0]):.0f} %")
 
 
 def journal(folder: Path, count: int) -> None:
@@ -169,7 +166,7 @@ def journal(folder: Path, count: int) -> None:
         work()
         ended = time.perf_counter(), time.process_time()
         taken[name] = (1000 * (ended[0] - began[0]) / count, 1000 * (ended[1] - began[1]) / count)
-        _row(f"journal: {name}", "{:.2f} ms a case, {:.2f} of a processor".format(*taken[name]))
+        _row(f"journal: {name}", "{:.2f} ms a case, {:.2f} ms of a processor".format(*taken[name]))
 
     book = Journal(folder / "journal.sqlite")
     clock("found", lambda: _fill(book, count))
@@ -180,7 +177,7 @@ def journal(folder: Path, count: int) -> None:
     size = (folder / "journal.sqlite").stat().st_size
     _row(
         f"journal: all of it, at {count:,} rows",
-        "{:.2f} ms a case, {:.2f} of a processor".format(*map(sum, zip(*taken.values(), strict=True))),
+        "{:.2f} ms a case, {:.2f} ms of a processor".format(*map(sum, zip(*taken.values(), strict=True))),
     )
     _row("journal: disk", f"{size / count:.0f} bytes a case")
     _row("peak memory of the process", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
