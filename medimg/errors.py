@@ -10,6 +10,7 @@
     ├── DownloadError           exit 1   a bundle cannot be fetched
     ├── OutputError             exit 1   results cannot be written
     │   └── UnstorableError     exit 1   ... whatever the disk: these values fit no NIfTI file, or no DICOM object
+    ├── JournalError            exit 1   what a batch knows of its cases is damaged
     ├── NetworkError            exit 1   a server cannot be reached, or refuses
     ├── TrainingError           exit 1   training cannot start or go on
     └── DataError               exit 1   a table, a truth or predictions cannot be read, or nothing is left to score
@@ -146,6 +147,10 @@ class DownloadError(MedimgError):
 
 class OutputError(MedimgError):
     """Results cannot be written (a path that is a file, a full disk, no permission)."""
+
+
+class JournalError(MedimgError):
+    """The journal of a batch is damaged."""
 
 
 class UnstorableError(OutputError):

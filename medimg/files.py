@@ -130,6 +130,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def changed_at(status: os.stat_result) -> float:
+    """When a file was last written or put in its place, in seconds since the epoch: a copy may keep the time at which
+    the original was written, but not that at which its own entry was changed."""
+    return max(status.st_mtime, status.st_ctime)
+
+
 def relative(path: Path, folder: Path) -> str:
     """`path` as seen from `folder`, with forward slashes: how every path in a JSON file is written.
 

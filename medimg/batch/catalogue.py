@@ -135,13 +135,16 @@ def facts_from(stored: dict[str, object]) -> Facts:
     return Facts(**{**stored, "problem": Reason(problem) if problem else None})  # type: ignore[arg-type]
 
 
+def on_disk(path: Path) -> Path:
+    """The file itself, or the archive it is a member of, or the nearest folder where both are gone."""
+    return next((place for place in (path, *path.parents) if place.exists()), path)
+
+
 def _status(path: Path) -> os.stat_result | None:
-    for place in (path, *path.parents):
-        try:
-            return place.stat()
-        except OSError:
-            continue
-    return None
+    try:
+        return on_disk(path).stat()
+    except OSError:
+        return None
 
 
 def _folders(roots: Sequence[Path], output: Path) -> Iterator[Listing]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from medimg.batch.rows import Scan
 from medimg.errors import InputError, Reason, UsageError
 from medimg.results import MANIFEST_SCHEMA
 from medimg.stages.candidates import MANIFEST_FILE, read_document
@@ -17,10 +19,18 @@ LIST_SUFFIXES = (".txt", ".csv", ".lst")
 
 @dataclass(frozen=True)
 class Export:
-    """roots: what is searched. series: of DICOM only these series UIDs; all when empty."""
+    """roots: what is searched. series: of the folders and archives in `in_part`, only these series UIDs are taken."""
 
     roots: tuple[Path, ...]
     series: frozenset[str] = frozenset()
+    in_part: frozenset[Path] = frozenset()
+
+    def wants(self, scan: Scan) -> bool:
+        """Whether it was asked for. A file that was named is; of a folder that was named with a series, that series."""
+        if scan.series_uid in self.series:
+            return True
+        root = next((place for place in (*scan.files, *scan.files[0].parents) if place in self.roots), None)
+        return root is None or root not in self.in_part
 
 
 def read_export(path: Path) -> Export:
@@ -53,23 +63,24 @@ def _of_manifest(path: Path) -> list[Path]:
 
 def _of_list(path: Path) -> Export:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = [row for row in csv.reader(stream) if row and row[0].strip() and not row[0].startswith("#")]
+        text = path.read_text(encoding="utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(row) and not row[0].startswith("#")]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"cannot read the list {path}: {error}; give it as UTF-8 text, one path a line") from error
-    if not rows:
+    header = [name.strip().lower() for name in rows[0]] if rows else []
+    if "path" in header:
+        at, uid_at = header.index("path"), header.index("series_uid") if "series_uid" in header else None
+        named = [(_cell(row, at), _cell(row, uid_at)) for row in rows[1:]]
+    else:  # a comma may stand in a name
+        named = [(line.strip(), "") for line in text.splitlines() if not line.startswith("#")]
+    asked: dict[Path, set[str]] = {}
+    for name, uid in named:
+        if name:
+            asked.setdefault(_there(path.parent / name, path), set()).add(uid)
+    if not asked:
         raise UsageError(f"the list {path} names no path")
-    header = [name.strip().lower() for name in rows[0]]
-    if "path" not in header:
-        return Export(tuple(dict.fromkeys(_there(path.parent / row[0].strip(), path) for row in rows)))
-    at, uid_at = header.index("path"), header.index("series_uid") if "series_uid" in header else None
-    named = [
-        (row[at].strip(), row[uid_at].strip() if uid_at is not None and uid_at < len(row) else "") for row in rows[1:]
-    ]
-    roots = tuple(dict.fromkeys(_there(path.parent / name, path) for name, _ in named))
-    if not roots:
-        raise UsageError(f"the list {path} names no path")
-    return Export(roots, frozenset(uid for _, uid in named if uid) if all(uid for _, uid in named) else frozenset())
+    in_part = {root: uids for root, uids in asked.items() if "" not in uids and not is_volume_file(root)}
+    return Export(tuple(asked), frozenset().union(*in_part.values()), frozenset(in_part))
 
 
 def _cell(row: list[str], at: int | None) -> str:

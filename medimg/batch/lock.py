@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +25,20 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             _lock(stream.fileno())
         except OSError as error:
+            if error.errno not in TAKEN:
+                raise OutputError(f"cannot lock {path}: {error.strerror}; choose a folder on another drive") from error
             stream.seek(0)
             who = stream.read().strip() or "unknown"
             message = f"another medimg (process {who}) is at work on {path.parent}; wait for it, or choose another -o"
             raise UsageError(message) from error
         stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        with contextlib.suppress(OSError):  # who holds it is for people: on a full disk it is not told
+            os.write(stream.fileno(), str(os.getpid()).encode("ascii"))
         yield
+
+
+TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+"""Somebody else has the lock (flock(2), and _locking on Windows); anything else is a drive that knows no locks."""
 
 
 def _lock(descriptor: int) -> None:

@@ -6,13 +6,13 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medimg import files
-from medimg.batch.catalogue import Readers, catalogue, processes
+from medimg.batch.catalogue import Readers, catalogue, on_disk, processes
 from medimg.batch.estimate import Estimate, estimate
 from medimg.batch.exports import Export
 from medimg.batch.journal import Journal
@@ -66,55 +66,66 @@ class Batch:
         self.place = Place(
             options.results or str(self.output.resolve()), staged=options.cluster is not None, part=options.suffix
         )
+        self._at_work: set[str] = set()
+        self._replanned = False
         self._names = dict(zip((p.name for p in self.pipelines), options.pipelines, strict=False))
 
     def __enter__(self) -> Batch:
-        self._lock = exclusive(self.output / f"{LOCK_FILE}{self.options.suffix}")
-        self._lock.__enter__()
-        self.journal = Journal(self.output / JOURNAL_FILE.replace(".", f"{self.options.suffix}.", 1))
+        with ExitStack() as stack:
+            stack.enter_context(exclusive(self.output / f"{LOCK_FILE}{self.options.suffix}"))
+            self.journal = Journal(self.output / JOURNAL_FILE.replace(".", f"{self.options.suffix}.", 1))
+            stack.callback(self.journal.close)
+            self._held: AbstractContextManager[Any] = stack.pop_all()
         return self
 
     def __exit__(self, *details: Any) -> None:
-        self.journal.close()
-        self._lock.__exit__(*details)
+        self._held.__exit__(*details)
 
     def plan(self, progress: Progress = silent) -> Plan:
-        """Find the scans (again) and bring the journal's list of cases up to date."""
+        """Find the scans (again) and bring the journal's list of cases up to date; also while `run` is at work."""
         run = int(self.journal.recall("run") or 0) + 1
         self.journal.remember("run", str(run))
         with self._readers() as readers:
             catalogue(self.export.roots, self.output, self.journal, run, readers, progress)
         unwanted = 0
-        with self.journal.listing(run) as found:
+        with self.journal.listing(run, self._at_work) as found:
             for group in self.journal.groups():
                 mine = [scan for scan in group if self._wanted(scan)]
                 if mine and _at_rest(mine, self.options.quiet):
                     routed = route(mine, self.pipelines)
                     found(routed.cases, routed.unwanted)
                     unwanted += len(routed.unwanted)
+        self._replanned = True
         return self._planned(unwanted)
 
-    def run(self) -> dict[str, int]:
+    def run(self, look: Callable[[], object] | None = None) -> dict[str, int]:
         """Do every case that is to be done; write the summary; the count of cases in each state.
 
-        Raises OutputError when the disk takes nothing for long: what was done is kept, and the next call goes on.
+        look: called every half a second at least; when it calls `plan`, what that finds is done in this run too. Raises
+        OutputError when the disk takes nothing for long: what was done is kept, and the next call goes on.
         """
         queue = deque(self.journal.to_do(self.options.attempts))
         self.tell({"event": "begin", "cases": len(queue), "workers": self.options.processes})
         try:
-            with self._workers(len(queue)) as workers:
+            with self._workers(len(queue) if look is None else self.options.processes) as workers:
                 try:
-                    self._work(workers, queue)
+                    self._work(workers, queue, look)
                 finally:
-                    for task in workers.tasks:
-                        self.journal.put_back(task.case.id)
-        finally:
-            write_summary(self.journal, self.output, self.options.suffix, self.options.results)
+                    self._leave(workers.tasks)
+        except BaseException:
+            with suppress(OutputError):  # the first thing that went wrong is told
+                self.summarize()
+            raise
+        self.summarize()
         counts = self.journal.counts()
         self.tell({"event": "done", **counts})
         return counts
 
-    def _work(self, workers: Workers, queue: deque[str]) -> None:
+    def summarize(self) -> None:
+        """Write what became of every case so far. Raises OutputError."""
+        write_summary(self.journal, self.output, self.options.suffix, self.options.results)
+
+    def _work(self, workers: Workers, queue: deque[str], look: Callable[[], object] | None) -> None:
         """Give out what is in the queue, and settle what comes back, until nothing is left."""
         patience = deque(PAUSE_SECONDS)
         lost: Counter[str] = Counter()
@@ -125,9 +136,11 @@ class Batch:
                 identifier = task.case.id
                 if isinstance(said, str):
                     workers.answer(task, self.journal.done_with(said, task.case.pipeline_sha256))
-                elif said.trouble is Trouble.DISK:
+                    continue
+                self._at_work.discard(identifier)
+                if said.trouble is Trouble.DISK:
                     self._put_back(task, queue)
-                    self._pause(said, patience)
+                    self._pause(said.message or "", patience)
                 elif said.trouble is Trouble.NODE and lost[identifier] < MOST_NODES:
                     lost[identifier] += 1
                     self._put_back(task, queue)
@@ -135,14 +148,39 @@ class Batch:
                 else:
                     patience = deque(PAUSE_SECONDS)
                     self._settle(task, said, queue)
+            if look is not None:
+                self._look(look, queue)
+
+    def _look(self, look: Callable[[], object], queue: deque[str]) -> None:
+        """Queue anew what is to be done, when that was planned anew."""
+        self._replanned = False
+        look()
+        if self._replanned:
+            queue.clear()
+            queue.extend(name for name in self.journal.to_do(self.options.attempts) if name not in self._at_work)
+
+    def _leave(self, tasks: Sequence[Task]) -> None:
+        """Cases that are broken off are as if they had not been begun."""
+        with suppress(OutputError):  # the next call finds them at work, and takes them up all the same
+            for task in tasks:
+                self.journal.put_back(task.case.id)
+        self._at_work.clear()
+
+    def _patiently(self, note: Callable[[], None]) -> None:
+        """Write to the journal, as soon as the disk takes it."""
+        patience = deque(PAUSE_SECONDS)
+        while True:
+            try:
+                return note()
+            except OutputError as error:
+                self._pause(str(error), patience)
 
     def _wanted(self, scan: Scan) -> bool:
         """Asked for, and of this part."""
         number, count = self.options.part
         group = scan.study_uid or scan.folder
         share = int(hashlib.sha256(group.encode("utf-8", "surrogateescape")).hexdigest()[:8], 16) % count
-        chosen = not self.export.series or scan.series_uid in self.export.series
-        return chosen and share == number
+        return share == number and self.export.wants(scan)
 
     def _planned(self, unwanted: int) -> Plan:
         attempts = self.options.attempts
@@ -173,23 +211,28 @@ class Batch:
     def _give(self, workers: Workers, identifier: str) -> None:
         case = self.journal.case(identifier)
         assert case is not None
-        self.journal.begin(identifier)
+        self._patiently(lambda: self.journal.begin(identifier))
         squeeze = case.attempts if case.reason == Reason.OUT_OF_MEMORY else 0
         pipeline = self._names.get(case.pipeline, case.pipeline)
         task = Task(case, pipeline, self.place, self.options.worker_engine, self.options.trusted, squeeze)
+        self._at_work.add(identifier)
         workers.give(task)
 
     def _put_back(self, task: Task, queue: deque[str]) -> None:
-        self.journal.put_back(task.case.id)
+        self._patiently(lambda: self.journal.put_back(task.case.id))
         queue.append(task.case.id)
 
     def _settle(self, task: Task, outcome: Outcome, queue: deque[str]) -> None:
         case = task.case
+        now = self.journal.case(case.id)
+        if now is not None and (now.signature, now.pipeline_sha256) != (case.signature, case.pipeline_sha256):
+            queue.append(case.id)  # more of the scan came meanwhile: what was searched is not what is there
+            return
         twin = self.journal.done_with(outcome.input_sha256 or "", case.pipeline_sha256)
         if outcome.state == DONE and twin not in (None, case.id):
             # two copies were searched at the same time; the first that was done counts
             outcome = replace(outcome, state=DUPLICATE, duplicate_of=twin, message=f"the same scan as {twin}")
-        self.journal.finish(case.id, outcome)
+        self._patiently(lambda: self.journal.finish(case.id, outcome))
         worth_it = outcome.state == FAILED and outcome.reason in WORTH_ANOTHER_TRY
         again = worth_it and case.attempts + 1 < self.options.attempts
         if again:
@@ -197,11 +240,11 @@ class Batch:
         known = {name: value for name, value in vars(outcome).items() if name != "trouble"}
         self.tell({"event": "case", "id": case.id, "pipeline": case.pipeline, "again": again, **known})
 
-    def _pause(self, outcome: Outcome, patience: deque[int]) -> None:
+    def _pause(self, message: str, patience: deque[int]) -> None:
         if not patience:
-            raise OutputError(f"{outcome.message}; the batch stops, call it again to go on")
+            raise OutputError(f"{message}; the batch stops, call it again to go on")
         seconds = patience.popleft()
-        self.tell({"event": "pause", "seconds": seconds, "message": outcome.message})
+        self.tell({"event": "pause", "seconds": seconds, "message": message})
         time.sleep(seconds)
 
 
@@ -210,9 +253,9 @@ def _at_rest(scans: Sequence[Scan], quiet: float) -> bool:
     if not quiet:
         return True
     try:
-        newest = max(path.stat().st_mtime for scan in scans for path in scan.files)
+        newest = max(files.changed_at(on_disk(path).stat()) for scan in scans for path in scan.files)
     except OSError:
-        return True  # a member of an archive; or gone, which reading will tell
+        return True  # it is gone, which reading will tell
     return time.time() - newest >= quiet
 
 

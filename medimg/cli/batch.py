@@ -124,12 +124,19 @@ def command(
     with events as tell, Batch(source, output, options, tell) as batch:
         courier = Courier(batch, target) if target else None
         failed = _fetch(pacs, query, output / FETCHED, batch) if pacs and query else 0
-        while True:
-            counts = _once(batch, tell, dry_run)
-            undelivered = courier.rest() if courier and not dry_run else 0
-            if dry_run or not watch:
-                break
-            time.sleep(POLL_SECONDS)
+        undelivered = 0
+        try:
+            while True:
+                counts = _once(batch, tell, dry_run)
+                undelivered = courier.rest() if courier and not dry_run else 0
+                if dry_run or not watch:
+                    break
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            if not watch:
+                raise
+            counts = batch.journal.counts()
+            say("stopped; the next call goes on", err=True)
     if (failed or undelivered or counts.get("failed")) and not dry_run:
         context.exit(ExitCode.SOME_FAILED)
 
@@ -158,8 +165,9 @@ def _fetch(pacs: Pacs, query: Query, folder: Path, batch: Batch) -> int:
 
 
 def _once(batch: Batch, tell: Events, dry_run: bool) -> dict[str, int]:
-    """Find what there is and do what is to be done."""
+    """Find what there is and do what is to be done; of a folder that is watched, what comes meanwhile too."""
     from medimg import NOT_A_MEDICAL_DEVICE
+    from medimg.batch.periodic import Periodic
 
     with progress_bars() as progress:
         plan = batch.plan(progress)
@@ -169,9 +177,10 @@ def _once(batch: Batch, tell: Events, dry_run: bool) -> dict[str, int]:
         return plan.counts
     if not plan.to_do and batch.options.quiet:
         return plan.counts
+    look = Periodic(batch.plan, POLL_SECONDS) if batch.options.quiet else None
     with live_status("cases", len(plan.to_do)) as update:
         tell.bar(update)
-        counts = batch.run()
+        counts = batch.run(look)
     if not tell.as_json:
         say(", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no case")
         say(f"{plan.unwanted} scans no pipeline takes, {plan.skipped} files are no scans; summary.json says why")

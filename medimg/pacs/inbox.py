@@ -116,7 +116,7 @@ def _whole(folder: Path) -> Iterator[os.stat_result]:
 
 
 def _newest(folder: Path) -> float:
-    return max((status.st_mtime for status in _whole(folder)), default=0.0)
+    return max(map(files.changed_at, _whole(folder)), default=0.0)
 
 
 def _size(folder: Path) -> int:

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from medimg import files
+from medimg.batch.periodic import Periodic
 from medimg.batch.rows import FAILED, PENDING, RUNNING
 from medimg.batch.run import Batch
 from medimg.pacs.deliver import Courier
@@ -32,7 +34,7 @@ class Arrivals:
     def note(self, path: Path) -> None:
         """An instance is on the disk. The file's own time counts: the batch looks at that too."""
         with self._lock:
-            self._last[path.parent] = max(self._last.get(path.parent, 0.0), path.stat().st_mtime)
+            self._last[path.parent] = max(self._last.get(path.parent, 0.0), files.changed_at(path.stat()))
 
     def take_complete(self, quiet: float) -> list[Path]:
         """Studies that were not added to for so many seconds; each is told once, until it is added to again."""
@@ -67,22 +69,35 @@ class Service:
         server = self.receiver.start(self.inbox, arrivals.note)
         told = {"title": self.receiver.aet, "host": self.receiver.host, "port": self.receiver.port}
         self.batch.tell({"event": "listening", **told})
-        care = 0.0
+        care = Periodic(lambda: self._care(arrivals), CARE_SECONDS)
+        summary = Periodic(self.batch.summarize, CARE_SECONDS)
+
+        def look() -> None:
+            """While others are searched: a study that is complete by now need not wait for their end."""
+            self._take_up(arrivals)
+            summary()
+            care()
+
         try:
             while True:
-                complete = arrivals.take_complete(self.batch.options.quiet)
-                if complete:
-                    self.batch.tell({"event": "complete", "studies": len(complete)})
-                    self.batch.plan()
-                    self.batch.run()
-                if complete or time.monotonic() >= care:
+                if self._take_up(arrivals):
+                    self.batch.run(look)
                     self._care(arrivals)
-                    care = time.monotonic() + CARE_SECONDS
+                care()
                 time.sleep(POLL_SECONDS)
         finally:
             server.shutdown()
 
+    def _take_up(self, arrivals: Arrivals) -> bool:
+        """Plan the studies that are complete; whether there were any."""
+        complete = arrivals.take_complete(self.batch.options.quiet)
+        if complete:
+            self.batch.tell({"event": "complete", "studies": len(complete)})
+            self.batch.plan()
+        return bool(complete)
+
     def _care(self, arrivals: Arrivals) -> None:
+        """Send what is left to be sent, remove what nobody needs."""
         if self.courier is not None:
             self.courier.rest()
         if self.keep is None:
