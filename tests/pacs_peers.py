@@ -48,8 +48,8 @@ def free_port() -> int:
 
 def sender(port: int, title: str = "SENDER", called: str = "MEDIMG", **changes) -> Dimse:
     """Our own client of a listener on this machine."""
-    known = {"calling_aet": title, "retries": 0, "timeout": 20, **changes}
-    return Dimse(DimseServer("scp", "127.0.0.1", port, called, **known))
+    known = {"host": "127.0.0.1", "calling_aet": title, "retries": 0, "timeout": 20, **changes}
+    return Dimse(DimseServer("scp", port=port, aet=called, **known))
 
 
 def stored(folder: Path) -> dict[str, bytes]:

@@ -18,7 +18,7 @@ from medimg.batch.exports import Export
 from medimg.batch.journal import Journal
 from medimg.batch.lock import exclusive
 from medimg.batch.options import Options
-from medimg.batch.place import Place
+from medimg.batch.place import Place, opened_store
 from medimg.batch.pool import Pool, Workers
 from medimg.batch.route import route
 from medimg.batch.rows import DONE, DUPLICATE, FAILED, Scan
@@ -66,6 +66,8 @@ class Batch:
         self.place = Place(
             options.results or str(self.output.resolve()), staged=options.cluster is not None, part=options.suffix
         )
+        if self.place.is_store:
+            opened_store(self.place.root)  # a place that is none is told before anything is searched
         self._at_work: set[str] = set()
         self._replanned = False
         self._names = dict(zip((p.name for p in self.pipelines), options.pipelines, strict=False))

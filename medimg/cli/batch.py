@@ -127,7 +127,7 @@ def command(
         undelivered = 0
         try:
             while True:
-                counts = _once(batch, tell, dry_run)
+                counts = _once(batch, tell, dry_run, watch)
                 undelivered = courier.rest() if courier and not dry_run else 0
                 if dry_run or not watch:
                     break
@@ -164,7 +164,7 @@ def _fetch(pacs: Pacs, query: Query, folder: Path, batch: Batch) -> int:
     return len(fetched.transfer.failed)
 
 
-def _once(batch: Batch, tell: Events, dry_run: bool) -> dict[str, int]:
+def _once(batch: Batch, tell: Events, dry_run: bool, watch: bool) -> dict[str, int]:
     """Find what there is and do what is to be done; of a folder that is watched, what comes meanwhile too."""
     from medimg import NOT_A_MEDICAL_DEVICE
     from medimg.batch.periodic import Periodic
@@ -175,9 +175,9 @@ def _once(batch: Batch, tell: Events, dry_run: bool) -> dict[str, int]:
     if dry_run:
         _show(plan)
         return plan.counts
-    if not plan.to_do and batch.options.quiet:
+    if not plan.to_do and watch:
         return plan.counts
-    look = Periodic(batch.plan, POLL_SECONDS) if batch.options.quiet else None
+    look = Periodic(batch.plan, POLL_SECONDS) if watch else None
     with live_status("cases", len(plan.to_do)) as update:
         tell.bar(update)
         counts = batch.run(look)

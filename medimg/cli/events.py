@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import time
@@ -12,6 +13,7 @@ from typing import Any, TextIO, TypeVar, cast
 import click
 
 from medimg.cli.plain import say
+from medimg.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,12 +62,16 @@ class Events:
 
     def __enter__(self) -> Events:
         if self.log_file is not None:
-            self.stream = self.log_file.open("a", encoding="utf-8")
+            try:
+                self.stream = self.log_file.open("a", encoding="utf-8")
+            except OSError as error:
+                raise UsageError(f"cannot write --log-file {self.log_file}: {error.strerror}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.stream is not None:
-            self.stream.close()
+            with contextlib.suppress(OSError):
+                self.stream.close()
 
     def bar(self, update: Callable[[int, str, bool], None] | None) -> None:
         """The bar of this round."""
@@ -75,7 +81,8 @@ class Events:
         """Tell of one event."""
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **event})
         if self.stream is not None:
-            print(line, file=self.stream, flush=True)
+            with contextlib.suppress(OSError):  # a log on a full disk must not end the batch it tells of
+                print(line, file=self.stream, flush=True)
         if self.as_json:
             click.echo(line)
         elif event["event"] == "case":

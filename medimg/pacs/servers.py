@@ -137,7 +137,20 @@ def _server(name: str, entry: dict[str, Any], path: Path) -> Server:
         server: Server = kind(name=name, **entry)
     except TypeError as error:
         raise UsageError(f"{where}: {str(error).partition('() ')[2] or error}") from error
+    _check_kinds(server, where)
     return _checked(server, where)
+
+
+def _check_kinds(server: Server, where: str) -> None:
+    """YAML makes numbers and truth values of words; what libraries would stumble over is said here."""
+    for field in fields(server):
+        value = getattr(server, field.name)
+        if field.type == "str" and not isinstance(value, str):
+            raise UsageError(f"{where}: {field.name} must be text, not {value!r}; put it in quotes")
+        if field.type == "float" and not (type(value) in {int, float} and 0 < value < float("inf")):
+            raise UsageError(f"{where}: {field.name} must be seconds above 0, not {value!r}")
+    if type(server.retries) is not int or server.retries < 0:
+        raise UsageError(f"{where}: retries must be a number from 0, not {server.retries!r}")
 
 
 def _tls(entry: Any, where: str) -> Tls:
@@ -156,6 +169,6 @@ def _checked(server: Server, where: str) -> Server:
         check_title(title, f"{where}: ")
     if server.retrieve not in {"get", "move"}:
         raise UsageError(f"{where}: retrieve must be get or move")
-    if not all(isinstance(port, int) and 0 < port < 1 << 16 for port in (server.port, server.move_port)):
+    if not all(type(port) is int and 0 < port < 1 << 16 for port in (server.port, server.move_port)):
         raise UsageError(f"{where}: port must be a number from 1 to 65535")
     return server

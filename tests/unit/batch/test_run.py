@@ -168,10 +168,50 @@ def test_two_pipelines_each_get_a_case(export, tmp_path, pipeline):
         assert both.plan().by_pipeline == {"lung_nodule_classical": 3, "second": 3}
 
 
-def test_a_scan_still_being_written_waits(batch, export):
+def test_a_scan_still_being_written_waits_even_if_its_copy_keeps_an_old_time(batch, export):
+    for path in export.rglob("*.nii.gz"):
+        os.utime(path, (0, 0))  # as cp -a and rsync -t do with what they have just written
     with batch(quiet=3600) as waiting:
         assert not waiting.plan().to_do
-    for path in export.rglob("*.nii.gz"):
-        os.utime(path, (0, 0))
-    with batch(quiet=3600) as ready:
+    with batch(quiet=0.01) as ready:
         assert len(ready.plan().to_do) == 3
+
+
+def test_a_scan_that_comes_while_others_are_searched_does_not_wait_for_their_end(batch, export):
+    events, looked = [], []
+
+    def look():
+        looked.append(events.count("case"))
+        if len(looked) == 1:
+            chest_crop(export / "b" / "late.nii.gz", np.eye(4), (20.0, 22.0, 18.0), radius_mm=7.0)
+            running.plan()
+
+    with batch(listener=lambda event: events.append(event["event"])) as running:
+        running.plan()
+        running.run(look)
+        cases = {case.description: case for case in running.journal.cases()}
+    assert looked[0] < 3
+    assert cases["late"].state == DONE
+    assert {case.attempts for case in cases.values()} == {1}
+    assert (events.count("begin"), events.count("case")) == (1, 4)
+
+
+def test_a_scan_that_changes_while_it_is_searched_is_searched_again(batch, export):
+    looked = []
+
+    def look():
+        looked.append(running.journal.counts()["running"])
+        if len(looked) == 1:
+            for name in ("a", "b"):
+                chest_crop(export / name / f"{name}.nii.gz", np.eye(4), (15.0, 15.0, 15.0), radius_mm=7.0 + looked[0])
+            (export / "again" / "copy.nii.gz").unlink()
+            running.plan()
+
+    with batch() as running:
+        running.plan()
+        (before,) = (case for case in running.journal.cases() if case.description == "b")
+        running.run(look)
+        (after,) = (case for case in running.journal.cases() if case.description == "b")
+    assert looked[0] == 1
+    assert after.state in {DONE, DUPLICATE}
+    assert after.signature != before.signature

@@ -47,6 +47,13 @@ def test_each_kind_is_read(tmp_path):
         ("{kind: dimse, host: a, port: 104000, aet: A}", "1 to 65535"),
         ("{kind: dimse, host: a, port: 104, aet: A, colour: red}", "colour is unknown"),
         ("{kind: dimse, host: a, port: 104, aet: A, retrieve: fetch}", "get or move"),
+        ("{kind: dimse, host: 10, port: 104, aet: A}", "host must be text, not 10"),
+        ("{kind: dimse, host: a, port: true, aet: A}", "1 to 65535"),
+        ("{kind: dimse, host: a, port: 104, aet: A, calling_aet: yes}", "calling_aet must be text, not True"),
+        ("{kind: dicomweb, url: 'https://a/b', user: 7}", "user must be text, not 7; put it in quotes"),
+        ("{kind: dicomweb, url: 'https://a/b', timeout: soon}", "timeout must be seconds above 0, not 'soon'"),
+        ("{kind: dicomweb, url: 'https://a/b', timeout: 0}", "timeout must be seconds above 0, not 0"),
+        ("{kind: dicomweb, url: 'https://a/b', retries: -1}", "retries must be a number from 0, not -1"),
     ],
 )
 def test_what_is_wrong_with_an_entry_is_said_without_its_secret(tmp_path, entry, told):
