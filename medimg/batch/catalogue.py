@@ -17,8 +17,9 @@ from pathlib import Path
 
 from medimg.batch.journal import Journal
 from medimg.batch.rows import Scan
-from medimg.dicom.discover import SeriesHeaders, Skipped, discover_files, folders_of
+from medimg.dicom.discover import SeriesHeaders, discover_files
 from medimg.dicom.parse import quiet
+from medimg.dicom.walk import Skipped, folders_of
 from medimg.errors import InputError, Reason
 from medimg.progress import Progress, silent
 from medimg.stages.candidates import LABEL_MAP_NAME, nnunet_channel_names, nnunet_role

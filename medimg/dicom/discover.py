@@ -2,117 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    EnhancedMRImageStorage,
-    EnhancedPETImageStorage,
-    MediaStorageDirectoryStorage,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-)
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from medimg.dicom import fields
 from medimg.dicom.archive import is_archive, is_within, members, open_file
 from medimg.dicom.frames import frames_of
-from medimg.dicom.header import FRAME_KEYWORDS, ORDER_MARKS, VALUE_MARKS, Frame, is_cut_short, is_image
-from medimg.dicom.mosaic import MOSAIC_TAGS
-from medimg.dicom.parse import HEAD_BYTES, Header, looks_like_dicom, mapped, quiet, read_header, wanted
-from medimg.errors import InputError, Reason
-from medimg.files import TEMPORARY_PREFIX
-from medimg.progress import Progress, silent
-
-SERIES_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "Modality", "SeriesDescription", "SeriesNumber")
-"""Identity of a series."""
-
-ACQUISITION_KEYWORDS = (
-    "StudyDate",
-    "SeriesDate",
-    "StudyDescription",
-    "ProtocolName",
-    "BodyPartExamined",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "SoftwareVersions",
-    "MagneticFieldStrength",
-    "PatientPosition",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "ConvolutionKernel",
-    "KVP",
-    "XRayTubeCurrent",
-    "Exposure",
-    "GantryDetectorTilt",
-    "ContrastBolusAgent",
-    "ScanningSequence",
-    "MRAcquisitionType",
-    "RepetitionTime",
-    "EchoTime",
-    "InversionTime",
-    "FlipAngle",
-    "RescaleType",
-    "Units",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-)
-"""How the series was taken; written into sidecars. Nothing that names the patient."""
-
-PET_KEYWORDS = (
-    "SUVType",
-    "DecayCorrection",
-    "CountsSource",
-    "CorrectedImage",
-    "SeriesTime",
-    "PatientWeight",
-    "PatientSize",
-)
-"""What standardised uptake values are computed from (PS3.3 sections C.8.9.1 and C.7.2.2), for PET alone."""
-
-TRACER_KEYWORDS = (
-    "Radiopharmaceutical",
-    "RadionuclideTotalDose",
-    "RadionuclideHalfLife",
-    "RadionuclidePositronFraction",
-    "RadiopharmaceuticalStartTime",
-    "RadiopharmaceuticalStartDateTime",
-)
-"""The same, in the items of Radiopharmaceutical Information Sequence (PS3.3 section C.8.9.2)."""
-
-TRACER_SEQUENCE = "RadiopharmaceuticalInformationSequence"
-
-PET_ONLY = frozenset((*PET_KEYWORDS, TRACER_SEQUENCE))
-"""Headers that series of other modalities do without; a patient's weight is nobody's business there."""
-
-MODALITY_OF: dict[str, str] = {
-    CTImageStorage: "CT",
-    EnhancedCTImageStorage: "CT",
-    MRImageStorage: "MR",
-    EnhancedMRImageStorage: "MR",
-    PositronEmissionTomographyImageStorage: "PT",
-    EnhancedPETImageStorage: "PT",
-}
-"""SOP class -> modality, for files that leave Modality out."""
-
-HEADER_KEYWORDS = (
-    *FRAME_KEYWORDS,
-    *VALUE_MARKS,
-    *ORDER_MARKS,
-    *SERIES_KEYWORDS,
-    *ACQUISITION_KEYWORDS,
-    *PET_KEYWORDS,
+from medimg.dicom.header import Frame, is_cut_short, is_image
+from medimg.dicom.keywords import (
+    ACQUISITION_KEYWORDS,
+    HEADER_TAGS,
+    MODALITY_OF,
+    PET_KEYWORDS,
+    PET_ONLY,
+    TRACER_KEYWORDS,
     TRACER_SEQUENCE,
 )
+from medimg.dicom.parse import HEAD_BYTES, Header, looks_like_dicom, mapped, quiet, read_header
+from medimg.dicom.walk import Skipped, regular_files
+from medimg.errors import InputError, Reason
+from medimg.progress import Progress, silent
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 """Names that promise DICOM; a file without one may be anything."""
@@ -122,18 +37,6 @@ TOLD = (Reason.UNREADABLE, Reason.TOO_LARGE)
 
 MAX_NESTED = 4096
 """Archives of one level that are searched when they lie in others: an export of one archive a study has fewer."""
-
-HEADER_TAGS = wanted([*map(fields.tag_of, HEADER_KEYWORDS), *MOSAIC_TAGS])
-"""All that is read of a header."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that belongs to no series, and why. message: more about it, where there is more to say."""
-
-    path: Path
-    reason: Reason
-    message: str = ""
 
 
 @dataclass
@@ -187,7 +90,7 @@ def discover(root: Path, progress: Progress = silent) -> Discovery:
     """
     root = medium_of(root)
     unlisted: list[Skipped] = []
-    found = discover_files(list(_regular_files(root, unlisted)), root, progress)
+    found = discover_files(list(regular_files(root, unlisted)), root, progress)
     found.skipped[:0] = unlisted
     return found
 
@@ -201,19 +104,6 @@ def discover_files(paths: Sequence[Path], root: Path, progress: Progress = silen
         archives = _read_headers(_members_of(archives, found.skipped), found, by_uid, progress)
     found.series = [_of_its_modality(series) for series in by_uid.values()]
     return found
-
-
-def folders_of(root: Path) -> Iterator[tuple[Path, list[Path], list[Skipped]]]:
-    """Every folder under `root` that holds files, with its own regular files and what cannot be listed; sorted.
-
-    What `discover` reads at once, a folder at a time: an export of millions of files fits no memory.
-    """
-    unlisted: list[Skipped] = []
-    for folder, paths in groupby(_regular_files(root, unlisted), key=lambda path: path.parent):
-        yield folder, list(paths), unlisted.copy()
-        unlisted.clear()
-    if unlisted:
-        yield root, [], unlisted
 
 
 def medium_of(root: Path) -> Path:
@@ -284,52 +174,6 @@ def _skipped(path: Path, error: InputError) -> Skipped:
     """With the message where a person can do something about the file; without the path, which stands beside it."""
     message = str(error).removeprefix(str(path)).lstrip(": ") if error.reason in TOLD else ""
     return Skipped(path, error.reason, message)
-
-
-def _regular_files(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
-    """Regular files under `root` in sorted order; anything else is put into `skipped`.
-
-    What medimg itself is writing there, or notes beside what it fetched, is passed over.
-    """
-    if root.is_file():
-        yield root
-        return
-    seen: set[tuple[int, int]] = set()
-    pending = [root]
-    while pending:
-        folder = pending.pop()
-        try:
-            status = folder.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            named = (entry for entry in os.scandir(folder) if not entry.name.startswith(TEMPORARY_PREFIX))
-            entries = sorted(named, key=lambda entry: entry.name)
-        except OSError as error:
-            if folder == root:
-                why = error.strerror or str(error)
-                raise InputError(Reason.UNREADABLE, f"cannot list {root}: {why}; check the path", [root]) from error
-            skipped.append(Skipped(folder, Reason.UNREADABLE))
-            continue
-        folders = []
-        for entry in entries:
-            path = Path(entry.path)
-            mode = _mode(path)
-            if stat.S_ISDIR(mode):
-                folders.append(path)
-            elif stat.S_ISREG(mode):
-                yield path
-            else:
-                skipped.append(Skipped(path, Reason.NOT_A_REGULAR_FILE))
-        pending.extend(reversed(folders))
-
-
-def _mode(path: Path) -> int:
-    """File type bits, links followed; 0 for a broken link."""
-    try:
-        return path.stat().st_mode
-    except OSError:
-        return 0
 
 
 def _add(path: Path, header: Header, root: Path, by_uid: dict[tuple[str, str], SeriesHeaders]) -> None:

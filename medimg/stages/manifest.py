@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medimg.dicom.discover import SeriesHeaders, Skipped
+from medimg.dicom.discover import SeriesHeaders
 from medimg.dicom.verdict import SeriesResult
+from medimg.dicom.walk import Skipped
 from medimg.results import MANIFEST_SCHEMA
 from medimg.stages.volume_files import files_of, outline_file
 

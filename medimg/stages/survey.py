@@ -6,8 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medimg.dicom.discover import SeriesHeaders, Skipped, discover, search_folder
+from medimg.dicom.discover import SeriesHeaders, discover, search_folder
 from medimg.dicom.parse import quiet
+from medimg.dicom.walk import Skipped
 from medimg.errors import InputError, Reason
 from medimg.progress import Progress, silent
 from medimg.stages.choose import EVERYTHING, Choice, Scan

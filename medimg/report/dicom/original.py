@@ -17,9 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from medimg.dicom import fields
-from medimg.dicom.discover import HEADER_TAGS
 from medimg.dicom.frames import frames_of
 from medimg.dicom.header import Frame
+from medimg.dicom.keywords import HEADER_TAGS
 from medimg.dicom.parse import Header, quiet, read_header, wanted
 from medimg.dicom.place import axes
 from medimg.errors import InputError, Reason

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
 
-from medimg.dicom.discover import HEADER_TAGS
+from medimg.dicom.keywords import HEADER_TAGS
 from medimg.dicom.parse import PARSE_ERRORS, quiet, read_header
 from medimg.dicom.scan import FIRST_BYTES, Scan, scan
 
