@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -106,6 +108,35 @@ def test_a_study_whose_second_half_comes_later_is_searched_as_a_whole(tmp_path):
     assert pixels(files) == stored(out / "received")
     (report,) = out.glob("*/report.json")
     assert len(json.loads(report.read_text(encoding="utf-8"))["findings"]) == 1
+
+
+def worker_of(process: int) -> int | None:
+    """The first of its processes that cases are given to."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    started = (int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes())
+    return next(started, None)
+
+
+@pytest.mark.slow
+def test_a_study_that_comes_while_another_is_searched_is_searched_beside_it(tmp_path):
+    files = [chest(tmp_path / "in" / str(seed), seed) for seed in (1, 2)]
+    port, out = free_port(), tmp_path / "out"
+    wanted = listener(out, port, quick_pipeline(tmp_path / "quick"), "--workers", 2, "--json")
+    with medimg(*wanted) as process:
+        process.wait_for('"listening"')
+        assert sender(port).send(files[0]).failed == []
+        wait_until(lambda: worker_of(process.process.pid) is not None, f"a worker starts: {process.lines}")
+        stopped = worker_of(process.process.pid)
+        os.kill(stopped, signal.SIGSTOP)  # a case that takes for ever
+        assert sender(port).send(files[1]).failed == []
+        process.wait_for('"state": "done"')
+        assert len(list(out.glob("*/report.json"))) == 1
+        os.kill(stopped, signal.SIGCONT)
+        wait_until(lambda: len(list(out.glob("*/report.json"))) == 2, f"both are done: {process.lines}")
+        process.wait_for('"event": "done"')
+        assert process.stop() == 0
+    events = [json.loads(line)["event"] for line in process.lines if line.startswith("{")]
+    assert (events.count("begin"), events.count("complete"), events.count("case")) == (1, 2, 2)
 
 
 @pytest.mark.slow
