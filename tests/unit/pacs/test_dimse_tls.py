@@ -14,12 +14,10 @@ from medimg.pacs.tls import Tls
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture
-def identities(tmp_path):
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory):
     """Certificate and key of the server, of us and of a stranger, each of its own authority."""
-    for name in ("server", "ours", "stranger"):
-        (tmp_path / name).mkdir()
-    return {name: certificate(tmp_path / name) for name in ("server", "ours", "stranger")}
+    return {name: certificate(tmp_path_factory.mktemp(name)) for name in ("server", "ours", "stranger")}
 
 
 @pytest.fixture
