@@ -48,6 +48,9 @@ def as_one_line() -> Iterator[None]:
             raise
         raise _say(_of_the_system(error), ExitCode.RUNTIME, error) from error
     except Exception as error:
+        if _was_interrupted(error):
+            _close_the_echoed_line()
+            raise _say(INTERRUPTED, ExitCode.RUNTIME, error) from error
         raise _say(_unexpected(error), ExitCode.RUNTIME, error) from error
 
 
@@ -72,6 +75,17 @@ def _of_the_system(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     what = error.strerror or str(error) or type(error).__name__
     return f"{where}{what}; check the path, its permissions and the free space"
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is what another error was made of: torch's exporters turn it into one of theirs."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _unexpected(error: Exception) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Examples:
   medimg infer --volume chest_ct.nii.gz -o out
   medimg infer --volume dicom_folder/ --pipeline lung_nodule -o out
-  medimg infer --volume dicom_folder/ --dicom seg,sr,pdf,sc -o out
+  medimg infer --volume dicom_folder/ --dicom seg,sr,epdf,sc -o out
   medimg infer --volume chest_ct.nii.gz --reference dicom_folder/ -o out
   medimg infer --volume t1c=a.nii.gz --volume t1n=b.nii.gz --volume t2w=c.nii.gz --volume t2f=d.nii.gz -o out
   medimg infer --bundle brats_mri_segmentation --volume case_folder/ -o out

@@ -85,10 +85,20 @@ series_uid_option = click.option(
 )
 
 
+def _patient_file(_context: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """The same path, once what it holds was read: what is wrong with it is said before anything else is done."""
+    if value is not None:
+        from medimg.patient.document import read_patient
+
+        read_patient(value)
+    return value
+
+
 patient_option = click.option(
     "--patient",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
+    callback=_patient_file,
     help="What is known of the patient, for the advice on nodules: context.json or a FHIR R4 bundle (docs/advice.md).",
 )
 

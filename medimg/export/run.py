@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,33 @@ def export_pipeline(
     chosen = window or _window(bundle)
     exported = Exported(Flat(bundle.trained_network()).eval(), len(pipeline.inputs), chosen)
     outcome = Outcome({}, {}, {})
-    for done, name in enumerate(formats, start=1):
-        if name == "bundle":
-            outcome.written[name] = _copied(bundle, output / "bundle")
-        elif packages := missing(name):
-            outcome.skipped[name] = f"{', '.join(packages)} not installed: pip install 'medimg[{name}]'"
-        else:
-            outcome.written[name], outcome.differences[name] = WRITERS[name](exported, output)
-        progress("formats", done, len(formats))
-    files.write_text(
-        output / "DEPLOY.md", deployment_note(pipeline, bundle, chosen, outcome.written, outcome.differences)
-    )
-    files.write_json(output / "export.json", _document(pipeline, output, chosen, outcome))
-    return outcome
+    # aside until all of it is there: half an export looks like a whole one
+    with tempfile.TemporaryDirectory(prefix=files.TEMPORARY_PREFIX, dir=output) as name_aside:
+        aside = Path(name_aside)
+        for done, name in enumerate(formats, start=1):
+            if name == "bundle":
+                outcome.written[name] = _copied(bundle, aside / "bundle")
+            elif packages := missing(name):
+                outcome.skipped[name] = f"{', '.join(packages)} not installed: pip install 'medimg[{name}]'"
+            else:
+                outcome.written[name], outcome.differences[name] = WRITERS[name](exported, aside)
+            progress("formats", done, len(formats))
+        note = deployment_note(pipeline, bundle, chosen, outcome.written, outcome.differences)
+        files.write_text(aside / "DEPLOY.md", note)
+        document = _document(pipeline, aside, chosen, outcome)
+        _moved(aside, output)
+    files.write_json(output / "export.json", document)
+    return replace(outcome, written={name: output / path.relative_to(aside) for name, path in outcome.written.items()})
+
+
+def _moved(folder: Path, target: Path) -> None:
+    """Everything in `folder` into `target`, in place of what had its name; an earlier export.json goes first."""
+    (target / "export.json").unlink(missing_ok=True)
+    for path in sorted(folder.iterdir()):
+        place = target / path.name
+        if place.is_dir():
+            shutil.rmtree(place)
+        path.replace(place)
 
 
 def _window(bundle: Bundle) -> tuple[int, int, int]:

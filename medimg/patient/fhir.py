@@ -173,8 +173,8 @@ def _of_observations(observations: list[Any], on: date | None) -> Iterator[tuple
                 latest[kind] = observation
     if "smoking" in latest and (status := _smoking(latest["smoking"])):
         yield "smoking", status
-    if "pack_years" in latest and latest["pack_years"].valueQuantity is not None:
-        yield "pack_years", float(latest["pack_years"].valueQuantity.value)
+    if "pack_years" in latest and (packs := _quantity(latest["pack_years"])) is not None:
+        yield "pack_years", packs
     if "quit" in latest and on is not None and (quit_day := _day(latest["quit"].valueDateTime)) is not None:
         yield "quit_years", years_between(quit_day, on)
 
@@ -183,6 +183,13 @@ def _smoking(observation: Any) -> str | None:
     concept = observation.valueCodeableConcept
     codes = [coding.code for coding in (concept.coding or [])] if concept is not None else []
     return next((SMOKING[code] for code in codes if code in SMOKING), None)
+
+
+def _quantity(observation: Any) -> float | None:
+    """A number that is one: a Quantity may have none, and "more than 20" is not 20."""
+    quantity = observation.valueQuantity
+    told = quantity is not None and quantity.value is not None and not quantity.comparator
+    return float(quantity.value) if told else None
 
 
 def _codes(concept: Any, meaning: Meaning) -> bool:

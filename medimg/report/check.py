@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from medimg.geometry import is_usable
+
 LISTS_OF_OBJECTS = ("inputs", "findings")
 OBJECTS_OF_INPUT = ("headers",)
 OBJECTS_OF_PROVENANCE = ("software", "selection", "device", "seconds")
-NUMBERS_OF_FINDING = ("probability", "diameter_mm", "volume_mm3")
+NUMBERS_OF_FINDING = {"probability": 1.0, "diameter_mm": math.inf, "volume_mm3": math.inf}
+"""Field -> the largest it can be; none is below 0."""
 
 
 def check_document(document: Any) -> None:
@@ -31,9 +34,11 @@ def _problems(document: Any) -> Iterator[str]:
         yield from _input(entry, f"inputs[{number}]")
     for number, entry in enumerate(document["findings"]):
         yield from _finding(entry, f"findings[{number}]")
+    yield from _names(document["findings"])
     yield from _provenance(document["provenance"])
     if document.get("segmentation") is not None:
         yield from _segmentation(document["segmentation"])
+        yield from _segments(document["findings"], document["segmentation"]["labels"])
     if document.get("advice") is not None:
         yield from _objects(document["advice"], "advice")
     for key in ("patient", "measurements"):
@@ -45,6 +50,8 @@ def _input(entry: dict[str, Any], where: str) -> Iterator[str]:
     for key in OBJECTS_OF_INPUT:
         if entry.get(key) is not None:
             yield from _object(entry[key], f"{where}.{key}")
+    if entry.get("affine_ras") is not None and not is_usable(entry["affine_ras"]):
+        yield f"{where}.affine_ras is no affine, 4 x 4"
     for key in ("shape", "spacing_mm"):
         if entry.get(key) is not None:
             yield from _numbers(entry[key], 3, f"{where}.{key}")
@@ -57,12 +64,29 @@ def _finding(entry: dict[str, Any], where: str) -> Iterator[str]:
     yield from _numbers(entry.get("center_lps_mm"), 3, f"{where}.center_lps_mm")
     if entry.get("box_lps_mm") is not None:
         yield from _numbers(entry["box_lps_mm"], 6, f"{where}.box_lps_mm")
-    for key in NUMBERS_OF_FINDING:
+    for key, largest in NUMBERS_OF_FINDING.items():
         if entry.get(key) is not None and not _is_number(entry[key]):
             yield f"{where}.{key} is no number"
+        elif entry.get(key) is not None and not 0 <= entry[key] <= largest:
+            yield f"{where}.{key} cannot be {entry[key]}"
     if entry.get("segment") is not None and not isinstance(entry["segment"], int):
         yield f"{where}.segment is no whole number"
     yield from _object(entry.get("measurements", {}), f"{where}.measurements")
+
+
+def _names(findings: list[dict[str, Any]]) -> Iterator[str]:
+    """Tracking UIDs, the page and a comparison all tell findings apart by their ids."""
+    seen: set[str] = set()
+    for entry in findings:
+        if entry["id"] in seen:
+            yield f"there are two findings {entry['id']}"
+        seen.add(entry["id"])
+
+
+def _segments(findings: list[dict[str, Any]], labels: dict[str, Any]) -> Iterator[str]:
+    for number, entry in enumerate(findings):
+        if entry.get("segment") is not None and str(entry["segment"]) not in labels:
+            yield f"findings[{number}].segment is {entry['segment']}, which is no label of the segmentation"
 
 
 def _provenance(entry: dict[str, Any]) -> Iterator[str]:

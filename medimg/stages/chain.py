@@ -14,7 +14,7 @@ from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.report.writers import withdraw_report
 from medimg.results import Report
-from medimg.stages.advise import advise
+from medimg.stages.advise import advise, context_for
 from medimg.stages.case import Case, Clock, base_provenance, describe_input, resampling_warnings
 from medimg.stages.infer import infer
 from medimg.stages.measure import measure
@@ -57,6 +57,8 @@ def run_chain(
         selection = select(inputs, pipeline, progress, series_uids)
     with clock.time("read"):
         case = open_case(selection, clock, options, wishes.dicom.reference)
+    if wishes.patient is not None:
+        context_for(case.first, wishes.patient, [])  # and so is what its scan contradicts
     finish_case(case, output, engine, progress, wishes)
     return case
 

@@ -19,6 +19,7 @@ from medimg.inference.options import Engine
 from medimg.measure.risk.advice import LUNG_RADS, advise
 from medimg.patient import PatientContext, PriorNodule
 from medimg.patient.context import LungRads
+from medimg.patient.document import read_patient
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.progress import Progress, silent
 from medimg.report.read import REPORT_FILE, read_report
@@ -68,11 +69,15 @@ def compare(prior: Path, current: Path, output: Path, options: Options) -> Compa
     _check_paths(prior, current, output)
     files.output_folder(output)
     withdraw_comparison(output)
+    if options.patient is not None:
+        read_patient(options.patient)  # what is wrong with it is said before minutes are spent
     clock = Clock()
     folders = _reports(prior, current, output, options)
     first, second = (
         _visit(folder, day) for folder, day in zip(folders, (options.prior_day, options.current_day), strict=True)
     )
+    if options.patient is not None:
+        context_for(_first(second), options.patient, [])
     warnings = check_identity(patient_of(_first(first)), patient_of(_first(second)), options.force)
     days = _days(first.point.day, second.point.day)
     role = _shared_role(first, second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from medimg import __version__
 from medimg.cli import cli
 from medimg.cli.group import COMMANDS
+from medimg.cli.options import DICOM_KINDS
 
 HEAVY = {"torch", "monai", "numpy", "scipy", "SimpleITK", "matplotlib", "nibabel", "pydicom", "rich", "jinja2", "yaml"}
 """Nothing of this is needed to print a help."""
@@ -47,6 +49,13 @@ def test_every_command_says_what_it_does_and_has_an_example(name):
     assert "Example" in command.epilog
     assert f"\n  medimg {name}" in command.epilog
     assert shown.startswith("Usage: ")
+
+
+def test_the_kinds_of_dicom_results_in_the_examples_are_ones_that_the_option_takes():
+    shown = [CliRunner().invoke(cli, [name, "--help"]).stdout for name in COMMANDS]
+    kinds = {kind for text in shown for said in re.findall(r"--dicom ([a-z,]+)", text) for kind in said.split(",")}
+    assert kinds
+    assert kinds <= {*DICOM_KINDS, "none"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

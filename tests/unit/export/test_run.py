@@ -79,6 +79,22 @@ def test_a_format_that_is_not_installed_is_skipped_and_told(tmp_path, detector, 
     assert not outcome.written
 
 
+def test_an_interruption_is_told_as_one_and_leaves_nothing(tmp_path, detector, monkeypatch):
+    def interrupted(*_):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Failed to export the model") from error
+
+    monkeypatch.setitem(formats.WRITERS, "onnx", interrupted)
+    arguments = ["bundle", "export", str(detector.folder), "-o", str(tmp_path / "out"), "--window", "16,16,16"]
+    formats_asked = ["--format", "bundle", "--format", "torchscript", "--format", "onnx"]
+    result = CliRunner().invoke(cli, [*arguments, *formats_asked], prog_name="medimg")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "medimg: error: interrupted; nothing half-written was kept"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_pipeline_without_a_network_has_nothing_to_export(tmp_path):
     with pytest.raises(UsageError, match="no network to export"):
         export_pipeline(load_pipeline("lung_nodule_classical"), tmp_path / "out")

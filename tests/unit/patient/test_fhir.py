@@ -113,6 +113,11 @@ def test_pack_years_and_the_day_of_quitting():
     assert found["quit_years"] == pytest.approx(10.0, abs=0.01)
 
 
+@pytest.mark.parametrize("quantity", [{"unit": "pack-years"}, {"value": 20, "comparator": ">"}])
+def test_pack_years_without_a_number_of_their_own_are_not_known(quantity):
+    assert "pack_years" not in known(observation("8664-5", valueQuantity=quantity))
+
+
 def test_lung_cancer_of_a_first_degree_relative_is_family_history():
     assert known(relative("MTH"))["family_history"] is True
     assert "family_history" not in known(relative("AUNT"), relative("MTH", "C50.9"))

@@ -53,6 +53,21 @@ def edited(folder, change):
     (folder / "report.json").write_text(json.dumps(document))
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(lambda one, found: one.update(probability=7), "probability cannot be 7"),
+     (lambda one, found: one.update(volume_mm3=-5), "volume_mm3 cannot be -5"),
+     (lambda one, found: one.update(segment=99), "segment is 99, which is no label of the segmentation"),
+     (lambda one, found: found["findings"].append(one), "two findings"),
+     (lambda one, found: found["inputs"][0].update(affine_ras=[[1]]), "affine_ras is no affine")],
+)  # fmt: skip
+def test_values_that_cannot_be_are_refused_by_name(change, words, detection, tmp_path):
+    write_report(detection, {}, tmp_path, ["json", "nifti"])
+    edited(tmp_path, lambda document: change(document["findings"][0], document))
+    with pytest.raises(InputError, match=words):
+        read_report(tmp_path)
+
+
 PLACES = (
     ("pipeline",), ("inputs",), ("findings",), ("provenance",), ("warnings",), ("segmentation",),
     ("inputs", 0), ("inputs", 0, "shape"), ("inputs", 0, "headers"), ("findings", 0), ("findings", 0, "id"),

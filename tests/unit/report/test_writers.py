@@ -68,6 +68,7 @@ def test_a_report_reads_back_as_it_was(detection, chest, tmp_path):
 def test_the_label_map_is_uint8_on_the_input_grid_even_when_empty(detection, chest, tmp_path):
     empty = replace(detection.segmentation, array=np.zeros(chest.shape, dtype=np.uint8), labels={})
     detection.segmentation = empty
+    detection.findings = [replace(finding, segment=None) for finding in detection.findings]
     write_report(detection, {"ct": chest}, tmp_path, ["json", "nifti"])
     image = nib.load(tmp_path / "segmentation.nii.gz")
     assert image.get_data_dtype() == np.uint8

@@ -79,16 +79,32 @@ def test_a_file_beats_the_headers_and_a_contradiction_is_a_warning(series, pipel
 @pytest.mark.parametrize(
     ("document", "words"),
     [('{"schema": "medimg.patient/1", "age_years": 200}', "age_years is a number from 0 to 120"),
+     ('{"schema": "medimg.patient/1", "age_years": NaN}', "age_years is a number from 0 to 120, not nan"),
+     ('{"schema": "medimg.patient/1", "age_years": true}', "age_years is a number from 0 to 120, not True"),
      ("no json", "as JSON"),
      ('{"schema": "medimg.patient/1", "sex": "x"}', "sex is one of female, male")],
 )  # fmt: skip
-def test_a_context_that_cannot_be_ends_the_run_before_anything_is_written(series, pipeline, tmp_path, document, words):
+def test_a_context_that_cannot_be_ends_the_run_before_anything_is_begun(
+    series, pipeline, tmp_path, monkeypatch, document, words
+):
+    # importing the network, which a command waits for before it ends, costs more than everything else here
+    monkeypatch.setattr("medimg.stages.ahead.import_ahead", lambda _: pytest.fail("the network is imported"))
     (tmp_path / "context.json").write_text(document)
     result = infer(series, pipeline, tmp_path / "out", "--patient", tmp_path / "context.json")
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
     assert words in result.stderr
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_context_that_the_headers_contradict_beyond_belief_ends_the_run_before_the_network(
+    series, pipeline, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("medimg.stages.chain.infer", lambda *_: pytest.fail("the network was run"))
+    (tmp_path / "context.json").write_text('{"schema": "medimg.patient/1", "smoking": "former", "quit_years": 70}')
+    result = infer(series, pipeline, tmp_path / "out", "--patient", tmp_path / "context.json")
+    assert result.exit_code == 2
+    assert "quit_years is more than age_years" in result.stderr
 
 
 def test_measuring_again_takes_another_context(series, pipeline, tmp_path):
