@@ -12,8 +12,6 @@ from medimg.pacs.deliver import Courier
 from medimg.pacs.inbox import Inbox
 from medimg.pacs.receive import Receiver
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 def test_results_that_lie_in_a_store_are_sent_once(tmp_path):
     pytest.importorskip("fsspec")

@@ -10,9 +10,6 @@ from medimg.pacs.inbox import Inbox
 from medimg.pacs.receive import Receiver
 from medimg.pacs.tls import Tls
 
-# pynetdicom leaves the socket of a failed connection to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @pytest.fixture(scope="module")
 def identities(tmp_path_factory):
