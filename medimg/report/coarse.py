@@ -69,13 +69,15 @@ def block_labels(labels: NDArray[np.uint8], steps: Steps) -> NDArray[np.uint8]:
     half_filled = 2 * block_sum(labels > 0, steps) >= np.prod(steps)
     coarse = np.zeros(half_filled.shape, dtype=np.uint8)
     most = np.zeros(half_filled.shape, dtype=np.int32)
-    counts = list(_counts(labels, steps))
-    for value, blocks, count in counts:
+    fullest: dict[int, tuple[Box, tuple[int, ...]]] = {}
+    for value, blocks, count in _counts(labels, steps):
         wins = half_filled[blocks] & (count > most[blocks])
         coarse[blocks][wins], most[blocks][wins] = value, count[wins]
-    for value, blocks, count in counts:
+        # only the place is kept: the counts of a hundred labels are many times the scan
+        fullest[value] = (blocks, tuple(int(at) for at in np.unravel_index(count.argmax(), count.shape)))
+    for value, (blocks, place) in fullest.items():
         if not (coarse[blocks] == value).any():
-            coarse[blocks][np.unravel_index(count.argmax(), count.shape)] = value
+            coarse[blocks][place] = value
     return coarse
 
 
