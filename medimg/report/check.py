@@ -14,6 +14,10 @@ OBJECTS_OF_PROVENANCE = ("software", "selection", "device", "seconds")
 NUMBERS_OF_FINDING = {"probability": 1.0, "diameter_mm": math.inf, "volume_mm3": math.inf}
 """Field -> the largest it can be; none is below 0."""
 
+SIZES = ("_mm", "_mm2", "_mm3")
+POINTS = "_lps_mm"
+"""How names of measurements end that are lengths, areas and volumes, and that are points, which are not."""
+
 
 def check_document(document: Any) -> None:
     """Raises ValueError that names the first thing that is not as it should be."""
@@ -29,6 +33,7 @@ def _problems(document: Any) -> Iterator[str]:
         yield from _object(document.get(key), key)
     for key in LISTS_OF_OBJECTS:
         yield from _objects(document.get(key), key)
+    yield from _text(document["pipeline"].get("name"), "pipeline.name")
     yield from _strings(document.get("warnings"), "warnings")
     for number, entry in enumerate(document["inputs"]):
         yield from _input(entry, f"inputs[{number}]")
@@ -41,7 +46,9 @@ def _problems(document: Any) -> Iterator[str]:
         yield from _segments(document["findings"], document["segmentation"]["labels"])
     if document.get("advice") is not None:
         yield from _objects(document["advice"], "advice")
-    for key in ("patient", "measurements"):
+        for number, entry in enumerate(document["advice"]):
+            yield from _text(entry.get("rule"), f"advice[{number}].rule")
+    for key in ("patient", "measurements", "dicom"):
         if document.get(key) is not None:
             yield from _object(document[key], key)
 
@@ -59,8 +66,7 @@ def _input(entry: dict[str, Any], where: str) -> Iterator[str]:
 
 def _finding(entry: dict[str, Any], where: str) -> Iterator[str]:
     for key in ("id", "label"):
-        if not isinstance(entry.get(key), str):
-            yield f"{where}.{key} is no text"
+        yield from _text(entry.get(key), f"{where}.{key}")
     yield from _numbers(entry.get("center_lps_mm"), 3, f"{where}.center_lps_mm")
     if entry.get("box_lps_mm") is not None:
         yield from _numbers(entry["box_lps_mm"], 6, f"{where}.box_lps_mm")
@@ -72,6 +78,9 @@ def _finding(entry: dict[str, Any], where: str) -> Iterator[str]:
     if entry.get("segment") is not None and not isinstance(entry["segment"], int):
         yield f"{where}.segment is no whole number"
     yield from _object(entry.get("measurements", {}), f"{where}.measurements")
+    for key, value in entry.get("measurements", {}).items():
+        if key.endswith(SIZES) and not key.endswith(POINTS) and value is not None and not _is_number(value):
+            yield f"{where}.measurements.{key} is no number"
 
 
 def _names(findings: list[dict[str, Any]]) -> Iterator[str]:
@@ -105,6 +114,11 @@ def _segmentation(entry: Any) -> Iterator[str]:
     yield from _object(entry.get("labels"), "segmentation.labels")
     if not all(isinstance(name, str) for name in entry["labels"].values()):
         yield "segmentation.labels holds a name that is no text"
+
+
+def _text(value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, str):
+        yield f"{where} is no text"
 
 
 def _object(value: Any, where: str) -> Iterator[str]:

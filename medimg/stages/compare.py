@@ -18,7 +18,7 @@ from medimg.followup.writers import withdraw_comparison, write_comparison
 from medimg.inference.options import Engine
 from medimg.measure.risk.advice import LUNG_RADS, advise
 from medimg.patient import PatientContext, PriorNodule
-from medimg.patient.context import LungRads
+from medimg.patient.context import DAYS_BEFORE, LungRads
 from medimg.patient.document import read_patient
 from medimg.pipeline import Pipeline, load_pipeline
 from medimg.progress import Progress, silent
@@ -160,6 +160,11 @@ def _days(prior: date | None, current: date | None) -> int | None:
         raise UsageError(
             f"the prior scan ({prior.isoformat()}) is later than the current one ({current.isoformat()}); "
             "give the earlier one first, or correct --prior-date and --current-date"
+        )
+    if days > DAYS_BEFORE[1]:
+        raise UsageError(
+            f"no patient is scanned on {prior.isoformat()} and on {current.isoformat()}; "
+            "correct --prior-date and --current-date"
         )
     return days
 

@@ -59,7 +59,11 @@ def edited(folder, change):
      (lambda one, found: one.update(volume_mm3=-5), "volume_mm3 cannot be -5"),
      (lambda one, found: one.update(segment=99), "segment is 99, which is no label of the segmentation"),
      (lambda one, found: found["findings"].append(one), "two findings"),
-     (lambda one, found: found["inputs"][0].update(affine_ras=[[1]]), "affine_ras is no affine")],
+     (lambda one, found: found["inputs"][0].update(affine_ras=[[1]]), "affine_ras is no affine"),
+     (lambda one, found: one["measurements"].update(mean_axis_mm="wide"), "mean_axis_mm is no number"),
+     (lambda one, found: found["pipeline"].update(name=["a"]), "pipeline.name is no text"),
+     (lambda one, found: found.update(advice=[{"rule": 1}]), "rule is no text"),
+     (lambda one, found: found.update(dicom=["SEG"]), "dicom is no object")],
 )  # fmt: skip
 def test_values_that_cannot_be_are_refused_by_name(change, words, detection, tmp_path):
     write_report(detection, {}, tmp_path, ["json", "nifti"])

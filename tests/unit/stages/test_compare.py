@@ -230,6 +230,11 @@ def test_two_scans_are_searched_first_and_the_command_says_what_became_of_them(c
     assert document["advice"] == []
 
 
+def test_dates_a_century_apart_are_refused_as_dates(cases, tmp_path):
+    with pytest.raises(UsageError, match="no patient is scanned on 1900-01-01 and on"):
+        compare(*cases, tmp_path / "out", Options(prior_day=date(1900, 1, 1), current_day=date(2025, 3, 1)))
+
+
 def test_an_option_day_beats_the_header(cases, tmp_path):
     comparison = compare(*cases, tmp_path / "out", Options(current_day=date(2025, 3, 1)))
     assert comparison.days == 0
