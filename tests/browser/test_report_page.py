@@ -247,6 +247,8 @@ def test_html_in_whatever_reaches_the_page_is_only_text(case, open_page):
         selection={"why": evil, "not_chosen": [{"why": evil}]},
     )
     report.warnings = [evil]
+    said = dict.fromkeys(("rule", "category", "text", "finding_id", "missing", "source", evil), evil)
+    report.advice = [{**said, "inputs": {evil: {"value": evil, "from": evil}}}]
     case.volumes = {evil: case.volumes["ct"]}
     opened = open_page(case.write())
     opened.page.click("tr[data-finding='1'] .jump")
