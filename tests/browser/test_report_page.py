@@ -69,6 +69,15 @@ def test_it_does_so_on_any_grid_and_begins_at_the_first_finding(name, tmp_path, 
     check_jumps(opened)
 
 
+def test_of_a_hundred_findings_the_last_is_clicked_with_the_scan_still_in_sight(case, open_page):
+    last = case.report.findings[-1]
+    case.report.findings += [replace(last, id=f"more-{n}", segment=None) for n in range(100)]
+    page = open_page(case.write()).page
+    page.click("tr[data-finding='101'] .jump")
+    box = page.locator("#canvas").bounding_box()
+    assert 0 < box["y"] + box["height"] / 2 < page.viewport_size["height"]
+
+
 def test_the_patients_right_is_on_the_left_of_the_picture(opened):
     box = opened.page.locator("#canvas").bounding_box()
     x, y, _ = CENTERS_LPS[1]
