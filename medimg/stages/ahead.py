@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,6 @@ _RUNNING: list[threading.Thread] = []
 UNUSED = ("ignite", "itk", "matplotlib", "pandas", "sklearn", "tensorboard")
 """Packages which MONAI imports where it finds them, for its handlers, readers, pictures, profiling and metrics: a third
 of the time it takes, and nothing that inference has a use for."""
-
-PICTURES = ("matplotlib.backends.backend_agg", "matplotlib.figure", "reportlab.platypus", "reportlab.pdfbase.ttfonts")
-"""What a report's pictures and its PDF are made with."""
 
 
 def import_ahead(pipeline: Pipeline | None) -> None:
@@ -33,14 +29,13 @@ def import_ahead(pipeline: Pipeline | None) -> None:
 
 
 def imported() -> None:
-    """Wait for what `import_ahead` began: MONAI cannot be imported by two threads at once."""
+    """Wait for what `import_ahead` began: MONAI cannot be imported by two threads at once.
+
+    Nor may anything else be imported beside what comes then: MONAI looks for the parts of a bundle in sys.modules, and
+    fails when that grows under it.
+    """
     while _RUNNING:
         _RUNNING.pop().join()
-
-
-def import_pictures() -> None:
-    """Begin to import what a report is drawn with, while the network computes; whoever needs it first waits for it."""
-    threading.Thread(target=_import_pictures, name="import pictures").start()
 
 
 @contextlib.contextmanager
@@ -62,9 +57,3 @@ def _import_engine() -> None:
         import medimg.inference.find
         import medimg.inference.segment
         import medimg.inference.torch_runner  # noqa: F401
-
-
-def _import_pictures() -> None:
-    for name in PICTURES:
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)

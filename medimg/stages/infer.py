@@ -13,7 +13,7 @@ from medimg.inference.roi import Chest
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.results import Finding
-from medimg.stages.ahead import import_pictures, imported
+from medimg.stages.ahead import imported
 from medimg.stages.bundled import run_bundle
 from medimg.stages.case import Case
 from medimg.stages.detect import detect
@@ -66,8 +66,6 @@ def _started(case: Case, engine: Engine) -> Device:
         import medimg.inference.find
         import medimg.inference.segment  # noqa: F401
         from medimg.inference.device import start_device
-    if any(stage.name == "report" for stage in case.pipeline.stages):
-        import_pictures()
     return start_device(engine)
 
 

@@ -7,13 +7,13 @@ import sys
 
 SCRIPT = """
 import sys
-from medimg.stages.ahead import PICTURES, UNUSED, import_ahead, imported
+from medimg.stages.ahead import UNUSED, import_ahead, imported
 import_ahead(None)
 imported()
 assert {"torch", "monai", "medimg.inference.find"} <= set(sys.modules)
 print(sorted(set(UNUSED) & set(sys.modules)))
 import importlib
-for name in (*UNUSED, *PICTURES):
+for name in UNUSED:
     importlib.import_module(name)
 from monai.inferers import SlidingWindowInferer
 print(SlidingWindowInferer((8, 8, 8)).roi_size)
