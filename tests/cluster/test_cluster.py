@@ -83,7 +83,7 @@ def test_a_node_killed_in_the_middle_changes_no_answer_and_nothing_is_lost_or_do
 
     def kill_one(event):
         events.append(event)
-        if [entry["event"] for entry in events].count("case") == 2 and event["event"] == "case":
+        if [entry["event"] for entry in events].count("case") == 1 and event["event"] == "case":
             head.remove_node(nodes[0], allow_graceful=False)
 
     output = tmp_path / "out"
