@@ -7,6 +7,7 @@ written (CSV, HTML, PNG) is rendered from it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,7 @@ class Segmentation:
     not_available: tuple[str, ...] = ()
     merged: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
+    @cached_property
     def voxel_counts(self) -> NDArray[np.int64]:
         """How many voxels hold each value, (256,)."""
         # slice by slice: bincount widens what it counts to 8 bytes a voxel

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    ["errors", "progress"],
+    ["errors", "progress", "cores"],
     ["geometry"],
     ["study", "results", "files"],
     ["phantoms", "dicom", "volumes"],

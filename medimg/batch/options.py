@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 
+from medimg.cores import usable_cores
 from medimg.inference.options import Engine
 
 
@@ -50,8 +50,7 @@ class Options:
     @property
     def processes(self) -> int:
         """Workers to start."""
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.workers or available
+        return self.workers or usable_cores()
 
     @property
     def worker_engine(self) -> Engine:
@@ -59,7 +58,7 @@ class Options:
         limit = self.engine.memory_limit
         if self.cluster is not None:
             return replace(self.engine, threads=self.engine.threads or self.cluster.cpus_per_worker, keep=True)
-        share = max(1, (os.cpu_count() or 1) // self.processes)
+        share = max(1, usable_cores() // self.processes)
         return replace(
             self.engine,
             threads=self.engine.threads or share,

@@ -76,7 +76,7 @@ def run_task(task: Task, twin: Twin) -> Outcome:
         if pipeline.sha256 != task.case.pipeline_sha256:
             message = f"{pipeline.name} is not the {task.case.pipeline} the batch was planned with; call it again"
             return Outcome(FAILED, str(Reason.PIPELINE_CHANGED), message)
-        import_ahead(pipeline)
+        import_ahead(pipeline, task.engine)
         case = open_case(_selection(pipeline, task.case.inputs), Clock())
         digest = content_digest(case)
         if (other := twin(digest)) is not None and other != task.case.id:

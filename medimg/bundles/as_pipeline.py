@@ -27,11 +27,18 @@ REPORT_FORMATS = ["json", "csv", "nifti", "html", "png", "pdf", "seg", "sr"]
 class BundlePipeline(Pipeline):
     """A pipeline whose infer stage runs a bundle by its recipe.
 
-    members: further bundles of an ensemble, which differ from this one in nothing but the network.
+    executes: digest of what the bundle would execute. members: further bundles of an ensemble, which differ from this
+    one in nothing but the network.
     """
 
     recipe: Recipe = field(kw_only=True)
+    executes: str = field(kw_only=True)
     members: tuple[BundlePipeline, ...] = ()
+
+    @property
+    def all(self) -> tuple[BundlePipeline, ...]:
+        """This one and the members."""
+        return (self, *self.members)
 
     @property
     def weights(self) -> Path:
@@ -61,7 +68,8 @@ def bundle_pipeline(name_or_path: str, recipe_path: Path | None = None, *, trust
     recipe = chosen_recipe(folder, recipe_path)
     config = read_config(folder)
     changed = recipe.applied(config)
-    require_trust(audit(folder, config if recipe.shipped else changed), trusted)
+    found = audit(folder, config if recipe.shipped else changed)
+    require_trust(found, trusted)
     metadata = read_metadata(folder)
     made = BundlePipeline(
         name=recipe.name,
@@ -76,6 +84,7 @@ def bundle_pipeline(name_or_path: str, recipe_path: Path | None = None, *, trust
         automatic=False,
         trusted=trusted,
         recipe=recipe,
+        executes=found.digest,
     )
     if not made.weights.is_file():
         raise PipelineError(

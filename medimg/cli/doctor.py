@@ -91,7 +91,7 @@ def _viewer() -> str | None:
 def _compute() -> dict[str, Any]:
     import torch
 
-    from medimg.dicom.pixels.workers import usable_cores
+    from medimg.cores import usable_cores
     from medimg.inference.device import choose_device, cpu_bf16
 
     return {

@@ -89,14 +89,16 @@ def command(
     segmentation.nii.gz on the scan's own grid, preview.png, report.html and report.pdf; for a DICOM scan
     also segmentation.dcm (SEG) and report.dcm (TID 1500 SR). For research use only.
     """
+    from medimg.stages.ahead import import_ahead
+
+    pipeline = chosen_pipeline(pipeline_name, bundle_names, recipe_path, trust)
+    import_ahead(pipeline, engine)
+
     from medimg.cli.console import progress_bars
     from medimg.dicom.options import ReadOptions
-    from medimg.stages.ahead import import_ahead
     from medimg.stages.chain import run_chain
     from medimg.stages.wishes import DicomWishes, Wishes
 
-    pipeline = chosen_pipeline(pipeline_name, bundle_names, recipe_path, trust)
-    import_ahead(pipeline)
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:

@@ -71,7 +71,7 @@ def command(
     from medimg.stages.wishes import DicomWishes, Wishes
 
     pipeline = load_pipeline(pipeline_name, trusted=trust)
-    import_ahead(pipeline)
+    import_ahead(pipeline, engine)
     options = ReadOptions(untilt, resample_gaps, philips_precise)
     dicom = DicomWishes(dicom_kinds, seg_type, seg_empty_frames, reference)
     with progress_bars() as progress:

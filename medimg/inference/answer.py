@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +21,12 @@ from numpy.typing import NDArray
 from medimg.errors import PipelineError
 from medimg.inference.boxes import DecodeBoxes, Detected
 from medimg.inference.chain import preprocessed
-from medimg.inference.decide import NEVER_SEEN, Argmax, Keep, Paint
-from medimg.inference.decide import Decision as Rule
 from medimg.inference.device import Device
 from medimg.inference.engine import predict
 from medimg.inference.fuse import fused
+from medimg.inference.inside import answer_inside, decided_at_once, label_map
 from medimg.inference.model import ARGMAX, PAINT, Boxes, Decision, DetectionModel, SegmentationModel
-from medimg.inference.narrow import body_region, brain_box, lung_box
+from medimg.inference.narrow import lung_box
 from medimg.inference.network import Network
 from medimg.inference.options import Engine
 from medimg.inference.plan import Windows, whole
@@ -36,12 +34,6 @@ from medimg.inference.prepare import stacked
 from medimg.inference.resample import labels_on_grid
 from medimg.progress import Progress, silent
 from medimg.study import Volume
-
-MAX_LABEL = 255
-"""A uint8 label map holds no more."""
-
-ACTIVATIONS = {ARGMAX: "softmax", PAINT: "sigmoid"}
-"""Rule of a decision -> what makes probabilities of the logits."""
 
 FAST_PATCH = (192, 192, 80)
 """Windows of a detector under --fast: what the model zoo's detector was trained on, whose statistics its norms know."""
@@ -62,11 +54,9 @@ def segment_labels(
     """
     with _others_warnings_ignored():
         labels, turned = _decided_labels([model, *members], volumes, device, progress, engine or Engine())
-    if labels.numel() and not 0 <= float(labels.min()) <= float(labels.max()) <= MAX_LABEL:
-        raise PipelineError(f"{model.name}: labels from {labels.min():g} to {labels.max():g} fit no 8-bit label map")
     if not torch.equal(labels, labels.round()):
         raise PipelineError(f"{model.name}: the postprocessing gives fractions, not labels; write a recipe")
-    array = labels.cpu().numpy().astype(np.uint8)
+    array = label_map(labels.cpu().numpy(), model.name)
     source = volumes[0]
     return labels_on_grid(array, turned.affine_ras, source.shape, source.affine_ras)
 
@@ -78,24 +68,11 @@ def _decided_labels(
     model = models[0]
     image, turned = _input(model, volumes, device)
     values, affine = _plain(image)
-    region = body_region(volumes[0], values.shape[1:], affine)
-    box = brain_box(values, affine) if engine.fast and volumes[0].modality == "MR" else None
-    start, stop = box or ((0, 0, 0), values.shape[1:])
-    part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    rule = _rule(model.decision)
-    answer = predict(
-        [_network(member) for member in models],
-        values[whole(part)],
-        model.windows,
-        rule,
-        device,
-        progress,
-        engine=engine,
-        region=None if region is None else region[part],
-        activation=_activation(models),
+    networks = [_network(member) for member in models]
+    answer = answer_inside(
+        networks, values, affine, volumes[0], model.windows, model.decision, device, progress, engine
     )
-    answer = _put_back(answer, values.shape[1:], part, rule)
-    return _labels(model, image, torch.from_numpy(answer), decided=not isinstance(rule, Keep)), turned
+    return _labels(model, image, torch.from_numpy(answer), decided=decided_at_once(model.decision)), turned
 
 
 def find_boxes(
@@ -132,17 +109,6 @@ def _network(model: SegmentationModel | DetectionModel) -> Network:
     return Network(lambda: model.network, model.digest, model.name)
 
 
-def _activation(models: Sequence[SegmentationModel]) -> str:
-    """How the outputs become the probabilities that an ensemble averages."""
-    rule = models[0].decision.rule
-    if len(models) > 1 and rule not in ACTIVATIONS:
-        raise PipelineError(
-            f"{models[0].name}: its postprocessing does not say which probabilities to average; write a recipe with "
-            "a decision by argmax or by threshold"
-        )
-    return ACTIVATIONS.get(rule, "sigmoid")
-
-
 def _detector_windows(model: DetectionModel, voxels: int, engine: Engine) -> Windows:
     """The detector's own windows, one as large as the image where it takes such, or patches under --fast."""
     size = FAST_PATCH if engine.fast else (-1, -1, -1) if voxels < model.whole_below else model.windows.size
@@ -152,26 +118,6 @@ def _detector_windows(model: DetectionModel, voxels: int, engine: Engine) -> Win
 def _plain(image: MetaTensor) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """The values (C, I, J, K) without what MONAI remembers of them, and their RAS affine."""
     return image.as_tensor().float().cpu().numpy(), np.asarray(image.affine, dtype=np.float64)
-
-
-def _rule(decision: Decision) -> Rule:
-    """What can be decided window by window: not what goes back to the source grid as scores first."""
-    if decision.scores_go_back or decision.before is not None:
-        return Keep()
-    if decision.rule == ARGMAX:
-        return Argmax()
-    layers = tuple((channel, value, decision.threshold) for channel, value in decision.paint)
-    return Paint(layers, inclusive=True) if decision.rule == PAINT else Keep()
-
-
-def _put_back(answer: NDArray[Any], shape: Sequence[int], part: tuple[slice, ...], rule: Rule) -> NDArray[Any]:
-    """The answer to a part of an image, on the whole of it; background elsewhere."""
-    if answer.shape[-3:] == tuple(shape):
-        return answer
-    outside = NEVER_SEEN if isinstance(rule, Keep) else 0
-    everything = np.full((*answer.shape[:-3], *shape), outside, answer.dtype)
-    everything[whole(part)] = answer
-    return everything
 
 
 def _decoding(model: DetectionModel) -> DecodeBoxes:

@@ -16,6 +16,7 @@ from monai.transforms import Compose, NormalizeIntensityd, Spacingd, apply_trans
 from numpy.typing import NDArray
 
 from medimg import geometry
+from medimg.inference.intensity import standardize
 
 LINEAR = frozenset({"bilinear", "GridSampleMode.BILINEAR"})
 PADDINGS = {"border": "edge", "zeros": "constant"}
@@ -65,33 +66,17 @@ def resampled(
     return made
 
 
-def standardize(values: NDArray[np.float32], nonzero: bool) -> None:
-    """Subtract the mean and divide by the standard deviation (by 1 where that is 0), in place.
-
-    values: C-contiguous. nonzero: voxels that are 0 are not counted and stay 0. Slab by slab, sums in float64.
-    """
-    slabs = values.reshape(-1, *values.shape[-2:])
-    counted: list[Any] = [slab != 0 if nonzero else True for slab in slabs]
-    count = sum(int(np.count_nonzero(mask)) for mask in counted) if nonzero else values.size
-    if not count:
-        return
-    sums = (slab.sum(dtype=np.float64, where=mask) for slab, mask in zip(slabs, counted, strict=True))
-    mean = float(sum(sums)) / count
-    for slab, mask in zip(slabs, counted, strict=True):
-        np.subtract(slab, np.float32(mean), out=slab, where=mask)
-    squares = (np.square(slab, dtype=np.float64).sum(where=mask) for slab, mask in zip(slabs, counted, strict=True))
-    deviation = float(np.sqrt(float(sum(squares)) / count)) or 1.0
-    slabs /= np.float32(deviation)
+def plain_z_score(transform: NormalizeIntensityd) -> bool:
+    """Whether a NormalizeIntensityd asks for what `standardize` gives, of float32 values."""
+    normalizer = transform.normalizer
+    none = normalizer.subtrahend is None and normalizer.divisor is None
+    return none and np.dtype(normalizer.dtype) == np.float32
 
 
 def _is_z_score(transform: NormalizeIntensityd, data: dict[str, Any]) -> bool:
-    """Whether a NormalizeIntensityd asks for what `standardize` gives."""
-    normalizer = transform.normalizer
     images = [data.get(str(key)) for key in transform.keys]
     return (
-        normalizer.subtrahend is None
-        and normalizer.divisor is None
-        and np.dtype(normalizer.dtype) == np.float32
+        plain_z_score(transform)
         and all(isinstance(image, MetaTensor) and image.device.type == "cpu" and image.ndim == 4 for image in images)
         and all(image.dtype == torch.float32 for image in images if image is not None)
     )

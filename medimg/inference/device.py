@@ -1,42 +1,52 @@
-"""Where the network runs: the device and the precision, chosen by capability and said."""
+"""Where the network runs: the device and the precision, chosen by capability and said.
+
+torch is imported where it is asked, which for OpenVINO it is not.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import util
+from typing import TYPE_CHECKING
 
-import torch
-
+from medimg.cores import usable_cores
 from medimg.errors import UsageError
+from medimg.inference.openvino_package import has_bf16
 from medimg.inference.options import BACKENDS, PRECISIONS, Engine
 
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+if TYPE_CHECKING:
+    import torch
+
+HALVES = ("bf16", "fp16")
 
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device, the precision of its matrix work, why these were chosen, and what runs the network there."""
+    """A device as torch names it, the precision of its matrix work, why these were chosen, and what runs there.
 
-    device: torch.device
+    threads: of the processor, that the network is run with.
+    """
+
+    name: str
     precision: str
     reason: str
     backend: str = "torch"
+    threads: int = 1
 
     @property
-    def name(self) -> str:
-        """As torch writes it."""
-        return str(self.device)
+    def device(self) -> torch.device:
+        """As torch takes it."""
+        import torch
 
-    @property
-    def threads(self) -> int:
-        """Processor threads torch works with."""
-        return torch.get_num_threads()
+        return torch.device(self.name)
 
     @property
     def autocast(self) -> torch.autocast:
-        """The context in which the network runs."""
-        half = HALVES.get(self.precision)
-        return torch.autocast(self.device.type, half or torch.bfloat16, enabled=half is not None)
+        """The context in which torch runs the network."""
+        import torch
+
+        half = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, half, enabled=self.precision in HALVES)
 
 
 def choose_device(name: str = "auto", precision: str = "auto", threads: int = 0, backend: str = "auto") -> Device:
@@ -45,19 +55,11 @@ def choose_device(name: str = "auto", precision: str = "auto", threads: int = 0,
     auto takes CUDA, then Apple's GPU, then the CPU; bf16 where the processor multiplies it in hardware.
     Raises UsageError when what was asked for is not there.
     """
-    if threads:
-        torch.set_num_threads(threads)
+    if backend not in BACKENDS:
+        raise UsageError(f"engine {backend!r}; choose one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    device = _device("cpu" if backend == "openvino" and name == "auto" else name)
-    _require_backend(backend, device)
-    if precision == "fp16" and device.type == "cpu":
-        raise UsageError("precision fp16 is slower than fp32 on a CPU; use bf16 or fp32")
-    native, why = _bf16(device)
-    chosen = precision if precision != "auto" else ("bf16" if native else "fp32")
-    with_ = "openvino" if backend == "openvino" else "torch"
-    said = f"{device} ({why}), {chosen}" + (", OpenVINO" if with_ == "openvino" else "")
-    return Device(device, chosen, said, with_)
+    return _openvino_device(name, precision, threads) if backend == "openvino" else _torch(name, precision, threads)
 
 
 def start_device(engine: Engine) -> Device:
@@ -65,18 +67,38 @@ def start_device(engine: Engine) -> Device:
     return choose_device(engine.device, engine.precision, engine.threads, engine.backend)
 
 
-def _require_backend(backend: str, device: torch.device) -> None:
-    if backend not in BACKENDS:
-        raise UsageError(f"engine {backend!r}; choose one of {', '.join(BACKENDS)}")
-    if backend != "openvino":
-        return
+def _torch(name: str, precision: str, threads: int) -> Device:
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    device = _device(name)
+    _require_precision(precision, device.type)
+    native, why = _bf16(device)
+    chosen = precision if precision != "auto" else ("bf16" if native else "fp32")
+    return Device(str(device), chosen, f"{device} ({why}), {chosen}", threads=torch.get_num_threads())
+
+
+def _openvino_device(name: str, precision: str, threads: int) -> Device:
     if util.find_spec("openvino") is None:
         raise UsageError("engine openvino is not installed; pip install 'medimg[openvino]', or use --engine torch")
-    if device.type != "cpu":
-        raise UsageError(f"engine openvino runs on the CPU here, not on {device}; leave --device out or use cpu")
+    if name not in {"auto", "cpu"}:
+        raise UsageError(f"engine openvino runs on the CPU here, not on {name}; leave --device out or use cpu")
+    _require_precision(precision, "cpu")
+    native = has_bf16()
+    why = "BF16" if native else "no bf16 instructions"
+    chosen = precision if precision != "auto" else ("bf16" if native else "fp32")
+    return Device("cpu", chosen, f"cpu ({why}), {chosen}, OpenVINO", "openvino", threads or usable_cores())
+
+
+def _require_precision(precision: str, kind: str) -> None:
+    if precision == "fp16" and kind == "cpu":
+        raise UsageError("precision fp16 is slower than fp32 on a CPU; use bf16 or fp32")
 
 
 def _device(name: str) -> torch.device:
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
@@ -96,6 +118,8 @@ def _device(name: str) -> torch.device:
 
 def _bf16(device: torch.device) -> tuple[bool, str]:
     """Whether bf16 is native there, and the hardware's name."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False), torch.cuda.get_device_name(device)
     if device.type == "mps":
@@ -106,6 +130,8 @@ def _bf16(device: torch.device) -> tuple[bool, str]:
 
 def cpu_bf16() -> str | None:
     """Name of the CPU's bf16 matrix instructions, None when it has none (bf16 would then be slower than fp32)."""
+    import torch
+
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     if capabilities.get("amx_bf16") or capabilities.get("amx_tile") or _has("_is_amx_tile_supported"):
         return "AMX"
@@ -117,5 +143,7 @@ def cpu_bf16() -> str | None:
 
 
 def _has(probe: str) -> bool:
+    import torch
+
     check = getattr(torch.cpu, probe, None)
     return bool(check()) if check is not None else False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg.bundles.home import home
+from medimg.bundles.home import compiled, writable
 from medimg.errors import PipelineError
 from medimg.inference.memory import Footprint
 from medimg.inference.network import Network
+from medimg.inference.openvino_package import load_openvino
 
 PRECISION = {"fp32": "f32", "bf16": "bf16"}
 """medimg's words in OpenVINO's."""
@@ -37,8 +37,9 @@ class OpenVinoRunner:
         self._network = network
         self._precision = precision
         self._threads = threads
-        self._folder = folder or home() / "compiled"
+        self._folder = folder or compiled()
         self._compiled: Any = None
+        self._ready: tuple[int, ...] | None = None
 
     def footprint(self, shape: Sequence[int]) -> Footprint:
         """Memory of one pass over a window of `shape` (B, C, i, j, k), as torch would take it."""
@@ -48,7 +49,9 @@ class OpenVinoRunner:
 
     def prepare(self, shape: Sequence[int]) -> None:
         """Load the compiled network for windows of `shape` (B, C, i, j, k), compile it where there is none yet."""
-        openvino = _openvino()
+        if self._ready == tuple(shape):
+            return
+        openvino = load_openvino()
         path = self._path(shape)
         if not path.with_suffix(".json").is_file():
             self._convert(openvino, shape, path)
@@ -60,6 +63,7 @@ class OpenVinoRunner:
         if self._threads:
             config["INFERENCE_NUM_THREADS"] = str(self._threads)
         self._compiled = openvino.Core().compile_model(path, "CPU", config)
+        self._ready = tuple(shape)
 
     def __call__(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """float32 (B, C, i, j, k) to the network's outputs, one window after the other."""
@@ -86,7 +90,7 @@ class OpenVinoRunner:
                 )
 
     def _path(self, shape: Sequence[int]) -> Path:
-        words = [self._network.digest or "", *map(str, shape[1:]), self._precision, _openvino().__version__]
+        words = [self._network.digest or "", *map(str, shape[1:]), self._precision, load_openvino().__version__]
         return self._folder / f"{hashlib.sha256(' '.join(words).encode()).hexdigest()[:32]}.xml"
 
     def _convert(self, openvino: Any, shape: Sequence[int], path: Path) -> None:
@@ -96,13 +100,14 @@ class OpenVinoRunner:
         from medimg.inference.device import Device
         from medimg.inference.footprint import Flattened, footprint
 
+        writable(self._folder)
         module = Flattened(self._network.build()).eval()
         window = (1, *shape[1:])
         try:
             # of tracing, to those who call it: nothing here can be changed about it
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                cost = footprint(module, window, Device(torch.device("cpu"), self._precision, ""))
+                cost = footprint(module, window, Device("cpu", self._precision, ""))
                 model = openvino.convert_model(module, example_input=torch.zeros(window), input=[list(window)])
         except Exception as error:  # what the tracer and the converter raise is theirs to choose
             reason = " ".join(str(error).split())[:200]
@@ -110,7 +115,6 @@ class OpenVinoRunner:
                 f"OpenVINO cannot convert {self._network.name}: {reason}; use --engine torch"
             ) from error
         self._require_same_answer(openvino, model, module, window)
-        self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder) as made:
             openvino.save_model(model, Path(made) / path.name, compress_to_fp16=False)
             document = json.dumps({"working": cost.working, "outputs": cost.outputs})
@@ -119,11 +123,3 @@ class OpenVinoRunner:
             for suffix in (".bin", ".xml", ".json"):
                 name = path.with_suffix(suffix).name
                 (Path(made) / name).replace(self._folder / name)
-
-
-def _openvino() -> Any:
-    # its telemetry package would report each import to its makers; medimg reports nothing to anybody
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino

@@ -48,19 +48,23 @@ def with_blanks(volumes: Mapping[str, Volume], roles: Sequence[str]) -> list[Vol
     return [volumes.get(role, blank) for role in roles]
 
 
-def stacked(volumes: Sequence[Volume]) -> MetaTensor:
-    """Volumes of one grid, in channel order, as a float32 MetaTensor (C, I, J, K) with their RAS mm affine."""
-    import torch
-    from monai.data import MetaTensor
-
+def stacked_array(volumes: Sequence[Volume]) -> NDArray[np.float32]:
+    """Volumes of one grid, in channel order: float32 (C, I, J, K)."""
     require_one_grid(volumes)
     channels = np.empty((len(volumes), *volumes[0].shape), dtype=np.float32)
     with ThreadPoolExecutor(len(volumes)) as pool:
         # numpy copies without the interpreter's lock, and files are in another order than networks
         list(pool.map(np.copyto, channels, [volume.array for volume in volumes]))
-    return MetaTensor(
-        torch.from_numpy(channels), affine=torch.from_numpy(np.array(volumes[0].affine_ras)), meta={"space": "RAS"}
-    )
+    return channels
+
+
+def stacked(volumes: Sequence[Volume]) -> MetaTensor:
+    """`stacked_array` as a MetaTensor (C, I, J, K) with the RAS mm affine."""
+    import torch
+    from monai.data import MetaTensor
+
+    affine = torch.from_numpy(np.array(volumes[0].affine_ras))
+    return MetaTensor(torch.from_numpy(stacked_array(volumes)), affine=affine, meta={"space": "RAS"})
 
 
 def network_input(bundle: Bundle, volumes: Sequence[Volume]) -> tuple[NDArray[np.float32], geometry.Affine]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from medimg.report.display import (
     SOFT_TISSUE_WINDOW,
     Display,
     Plane,
+    Window,
     to_display,
     window_of,
 )
@@ -39,6 +41,21 @@ CONTENT_MARGIN_MM = 10.0
 """Shown around what is not empty."""
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """A scan as every panel of it shows it."""
+
+    role: str
+    display: Display
+    window: Window
+
+    @classmethod
+    def of(cls, role: str, volume: Volume) -> Contrast:
+        """In display order, with its window."""
+        display = to_display(volume.array, volume.affine_ras)
+        return cls(role, display, window_of(volume, SOFT_TISSUE_WINDOW))
+
+
 def label_overlay(segmentation: Segmentation, fill: bool) -> Overlay:
     """All labels in their colours."""
     labels = to_display(segmentation.array, segmentation.affine_ras)
@@ -47,12 +64,12 @@ def label_overlay(segmentation: Segmentation, fill: bool) -> Overlay:
 
 def planes(report: Report, segmentation: Segmentation, volumes: dict[str, Volume]) -> Figure:
     """The sheet of a report whose first finding is the largest lesion of `segmentation`."""
-    contrasts = on_grid(volumes)
-    main = MAIN_ROLE if MAIN_ROLE in contrasts else next(iter(contrasts))
+    contrasts = [Contrast.of(role, volume) for role, volume in on_grid(volumes).items()]
+    main = next((contrast for contrast in contrasts if contrast.role == MAIN_ROLE), contrasts[0])
     finding = report.findings[0]
     columns = max(len(PLANES), len(contrasts))
     lower_inches = PANEL_INCHES * len(PLANES) / columns
-    remark = f"{window_of(contrasts[main], SOFT_TISSUE_WINDOW).text}, radiological view\n{wording.title_of(finding)}"
+    remark = f"{main.window.text}, radiological view\n{wording.title_of(finding)}"
     heights = [PANEL_INCHES + TITLE_INCHES, lower_inches + TITLE_INCHES]
     sheet = new_sheet(report, len(PLANES) * PANEL_INCHES, sum(heights), remark, legend=True)
     rows = sheet.grid(2, 1, hspace=0.1, height_ratios=heights)
@@ -60,10 +77,10 @@ def planes(report: Report, segmentation: Segmentation, volumes: dict[str, Volume
     filled, outlined = label_overlay(segmentation, fill=True), label_overlay(segmentation, fill=False)
     upper = rows[0].subgridspec(1, len(PLANES), wspace=0.03)
     for column, plane in enumerate(PLANES):
-        _contrast(sheet.figure, upper[column], main, contrasts[main], plane, at, filled)
+        _draw(sheet.figure, upper[column], main, plane, at, filled)
     lower = rows[1].subgridspec(1, columns, wspace=0.03)
-    for column, (role, volume) in enumerate(contrasts.items()):
-        _contrast(sheet.figure, lower[column], role, volume, AXIAL, at, outlined)
+    for column, contrast in enumerate(contrasts):
+        _draw(sheet.figure, lower[column], contrast, AXIAL, at, outlined)
     return sheet.figure
 
 
@@ -78,20 +95,13 @@ def on_grid(volumes: dict[str, Volume]) -> dict[str, Volume]:
     return {role: volumes[role] for role in fitting[:MAX_CONTRASTS]}
 
 
-def _contrast(
-    figure: Figure,
-    cell: SubplotSpec,
-    role: str,
-    volume: Volume,
-    plane: Plane,
-    at: tuple[int, int, int],
-    overlay: Overlay,
+def _draw(
+    figure: Figure, cell: SubplotSpec, contrast: Contrast, plane: Plane, at: tuple[int, int, int], overlay: Overlay
 ) -> None:
     axes = figure.add_subplot(cell)
-    display = to_display(volume.array, volume.affine_ras)
-    window = window_of(volume, SOFT_TISSUE_WINDOW)
-    draw(axes, Panel(display, window, plane, at[plane.through], overlay, _content(display, plane)))
-    axes.set_title(f"{plane.name}, {role}", color=SOFT_TEXT, fontsize=9, loc="left", pad=3)
+    region = _content(contrast.display, plane)
+    draw(axes, Panel(contrast.display, contrast.window, plane, at[plane.through], overlay, region))
+    axes.set_title(f"{plane.name}, {contrast.role}", color=SOFT_TEXT, fontsize=9, loc="left", pad=3)
 
 
 def _content(display: Display, plane: Plane) -> Region:

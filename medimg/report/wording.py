@@ -101,7 +101,7 @@ def dicom_date(date: str) -> str:
 
 def label_volumes(segmentation: Segmentation) -> Summary:
     """Value, name, colour and volume_mm3 of every label, in the order of the values."""
-    counts = segmentation.voxel_counts()
+    counts = segmentation.voxel_counts
     voxel_mm3 = geometry.voxel_volume_mm3(segmentation.affine_ras)
     colours = label_colours(segmentation.labels)
     return [

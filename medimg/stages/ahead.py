@@ -1,13 +1,16 @@
-"""Importing what a network needs while the scan is read: torch and MONAI take longer than most scans."""
+"""Importing what a run needs while the scan is read: torch and MONAI take longer than most scans."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 
+from medimg.inference.options import Engine
 from medimg.pipeline import Pipeline
+from medimg.stages.known import known
 
 _RUNNING: list[threading.Thread] = []
 
@@ -15,15 +18,21 @@ UNUSED = ("ignite", "itk", "matplotlib", "pandas", "sklearn", "tensorboard")
 """Packages which MONAI imports where it finds them, for its handlers, readers, pictures, profiling and metrics: a third
 of the time it takes, and nothing that inference has a use for."""
 
+PICTURES = ("matplotlib.backends.backend_agg", "matplotlib.figure", "reportlab.platypus", "reportlab.pdfbase.ttfonts")
+"""What a report's pictures and its PDF are made with."""
 
-def import_ahead(pipeline: Pipeline | None) -> None:
+
+def import_ahead(pipeline: Pipeline | None, engine: Engine) -> None:
     """Begin to import the engine in another thread, unless the pipeline is known to have no network.
+
+    Where neither torch nor MONAI is needed, OpenVINO and the packages of pictures are.
 
     `imported` must be called before anything of it is used. The thread is no daemon: a program that ends in the middle
     of loading torch can crash, so a command that fails early ends a moment later instead.
     """
     if pipeline is None or pipeline.has_network:
-        thread = threading.Thread(target=_import_engine, name="import torch")
+        wanted = _import_openvino if known(pipeline, engine) else _import_engine
+        thread = threading.Thread(target=wanted, name="import ahead")
         _RUNNING.append(thread)
         thread.start()
 
@@ -57,3 +66,14 @@ def _import_engine() -> None:
         import medimg.inference.find
         import medimg.inference.segment
         import medimg.inference.torch_runner  # noqa: F401
+
+
+def _import_openvino() -> None:
+    from medimg.inference.openvino_package import load_openvino
+
+    with contextlib.suppress(Exception):
+        load_openvino()
+    # beside the network, which is safe here: nothing of MONAI's is built
+    for name in PICTURES:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medimg import geometry
 from medimg.bundles.as_pipeline import BundlePipeline
 from medimg.inference.kept import kept
+from medimg.inference.network import Network
 from medimg.inference.options import Engine
 from medimg.inference.preconditions import check_spacing
 from medimg.progress import Progress
 from medimg.results import Finding, Segmentation
+from medimg.stages.ahead import imported
 from medimg.stages.case import Case
+from medimg.stages.known import key_of, known
+from medimg.study import Volume
 
 if TYPE_CHECKING:
+    import torch
+
     from medimg.inference.device import Device
-    from medimg.inference.model import Boxes, DetectionModel, SegmentationModel
+    from medimg.inference.model import Boxes, Decision, DetectionModel, SegmentationModel
+    from medimg.inference.plain import PlainModel
 
 
 def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Engine, progress: Progress) -> None:
@@ -27,15 +36,16 @@ def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Eng
     recipe = pipeline.recipe
     if recipe.spacing_mm is not None:
         check_spacing(pipeline.name, recipe.spacing_mm, list(case.volumes.values()))
-    models = [_model(each, engine) for each in (pipeline, *pipeline.members)]
-    case.report.provenance["bundles"] = [
-        {"path": each.bundle.name, "sha256": each.sha256} for each in (pipeline, *pipeline.members)
-    ]
-    if segmenters := [model for model in models if isinstance(model, SegmentationModel)]:
-        case.report.segmentation = _segmentation(case, segmenters, device, engine, progress)
+    case.report.provenance["bundles"] = [{"path": each.bundle.name, "sha256": each.sha256} for each in pipeline.all]
+    if plain := _plain(pipeline, engine):
+        case.report.segmentation = _plain_segmentation(case, pipeline, plain, device, engine, progress)
     else:
-        detectors = [model for model in models if isinstance(model, DetectionModel)]
-        case.report.findings = _findings(case, detectors, device, engine, progress)
+        models = [_model(each, engine) for each in pipeline.all]
+        if segmenters := [model for model in models if isinstance(model, SegmentationModel)]:
+            case.report.segmentation = _segmentation(case, segmenters, device, engine, progress)
+        else:
+            detectors = [model for model in models if isinstance(model, DetectionModel)]
+            case.report.findings = _findings(case, detectors, device, engine, progress)
     case.report.warnings += [f"taken for granted: {condition}" for condition in recipe.preconditions]
     if recipe.version and pipeline.version != recipe.version:
         case.report.warnings.append(f"the recipe was written for version {recipe.version}, this is {pipeline.version}")
@@ -58,10 +68,60 @@ def _segmentation(
     from medimg.inference.answer import segment_labels
 
     model, *members = models
-    volumes = [case.volumes[role] for role in case.pipeline.roles]
-    labels = segment_labels(model, volumes, device, progress, engine, members)
+    labels = segment_labels(model, _scans(case), device, progress, engine, members)
+    return _named(case, labels, model.decision)
+
+
+def _plain(pipeline: BundlePipeline, engine: Engine) -> list[PlainModel]:
+    """The networks as plain data, remembered from now on; none where OpenVINO is not asked for or it cannot be told."""
+    if engine.backend != "openvino" or (models := known(pipeline, engine)):
+        return models if engine.backend == "openvino" else []
+    from medimg.inference.describe_plain import plain_model
+    from medimg.inference.model import SegmentationModel
+    from medimg.inference.plain import remember
+
+    described = [_model(each, engine) for each in pipeline.all]
+    told = [plain_model(model) for model in described if isinstance(model, SegmentationModel)]
+    models = [model for model in told if model is not None]
+    if len(models) < len(described):
+        return []
+    for each, model in zip(pipeline.all, models, strict=True):
+        remember(key_of(each), model)
+    return models
+
+
+def _plain_segmentation(
+    case: Case,
+    pipeline: BundlePipeline,
+    models: list[PlainModel],
+    device: Device,
+    engine: Engine,
+    progress: Progress,
+) -> Segmentation:
+    from medimg.inference.plain import plain_labels
+
+    networks = [
+        Network(partial(_built, each, engine), model.digest, model.name)
+        for each, model in zip(pipeline.all, models, strict=True)
+    ]
+    labels = plain_labels(models[0], networks, _scans(case), device, progress, engine)
+    return _named(case, labels, models[0].decision)
+
+
+def _built(pipeline: BundlePipeline, engine: Engine) -> torch.nn.Module:
+    """The network itself, for the first time it is compiled."""
+    imported()
+    return _model(pipeline, engine).network
+
+
+def _scans(case: Case) -> list[Volume]:
+    """In the order of the network's channels."""
+    return [case.volumes[role] for role in case.pipeline.roles]
+
+
+def _named(case: Case, labels: NDArray[np.uint8], decision: Decision) -> Segmentation:
     found = {int(value) for value in np.unique(labels)} - {0}
-    names = {**{value: f"label {value}" for value in found}, **model.decision.labels}
+    names = {**{value: f"label {value}" for value in found}, **decision.labels}
     return Segmentation(labels, case.first.affine_ras, dict(sorted(names.items())))
 
 

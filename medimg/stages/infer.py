@@ -17,6 +17,7 @@ from medimg.stages.ahead import imported
 from medimg.stages.bundled import run_bundle
 from medimg.stages.case import Case
 from medimg.stages.detect import detect
+from medimg.stages.known import known
 
 if TYPE_CHECKING:
     from medimg.bundle import Bundle
@@ -61,12 +62,14 @@ def _no_network(_chest: Chest, _: DetectOptions) -> tuple[list[Finding], list[st
 def _started(case: Case, engine: Engine) -> Device:
     """The device, once what runs on it is imported: those seconds are not the scan's."""
     with case.clock.time("import"):
-        imported()
-        import medimg.inference.answer
-        import medimg.inference.find
-        import medimg.inference.segment  # noqa: F401
+        if not known(case.pipeline, engine):
+            imported()
+            import medimg.inference.answer
+            import medimg.inference.find
+            import medimg.inference.segment  # noqa: F401
         from medimg.inference.device import start_device
-    return start_device(engine)
+
+        return start_device(engine)
 
 
 def _segment(case: Case, options: dict[str, Any], engine: Engine, progress: Progress) -> dict[str, Any]:

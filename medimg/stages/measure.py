@@ -92,7 +92,7 @@ def _measure_lesions(case: Case, options: dict[str, Any]) -> None:
     minimum = float(options.get("min_volume_mm3", DEFAULT_MIN_LESION_MM3))
     label = str(options.get("label", "lesion"))
     found = lesions(segmentation, groups, minimum, label)
-    volumes = volumes_of_groups(segmentation.voxel_counts(), groups, segmentation)
+    volumes = volumes_of_groups(segmentation.voxel_counts, groups, segmentation)
     case.report.findings = found
     case.report.measurements = {f"{label}_count": len(found), **volumes}
     if ENHANCING in groups:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -58,6 +61,34 @@ def organs(tmp_path_factory):
 
 def report_of(folder):
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+WITHOUT_TORCH = """
+import sys
+from medimg.cli import main
+sys.argv = ["medimg", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print("imported:", sorted({"monai", "torch"} & set(sys.modules)))
+"""
+
+
+def test_a_bundle_that_openvino_ran_before_needs_neither_torch_nor_monai(tmp_path, brats):
+    pytest.importorskip("openvino", reason="pip install 'medimg[openvino]'")
+    case = contrasts(tmp_path / "case")
+    said = []
+    for turn in ("first", "second"):
+        arguments = ["infer", "--bundle", brats, "--trust", "--volume", case, "-o", tmp_path / turn]
+        command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments), "--engine", "openvino"]
+        environment = {**os.environ, "MEDIMG_HOME": str(tmp_path / "home")}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.splitlines()[-1])
+    assert said == ["imported: ['monai', 'torch']", "imported: []"]
+    first, second = (nib.load(tmp_path / turn / "segmentation.nii.gz") for turn in ("first", "second"))
+    assert np.array_equal(first.dataobj, second.dataobj)
+    assert len(np.unique(first.dataobj)) > 1
 
 
 def test_a_case_folder_of_four_contrasts_is_segmented(tmp_path, brats):

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.cores import usable_cores
 from medimg.dicom.pixels import child
 from medimg.dicom.pixels.format import PixelFormat
 from medimg.errors import InputError, Reason
@@ -226,10 +227,3 @@ def _in_words(status: int) -> str:
         return signal.Signals(-status).name
     except ValueError:
         return f"signal {-status}"
-
-
-def usable_cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -70,7 +70,7 @@ def test_boxes_scores_and_classes_are_those_of_the_detector(shape, windows):
     peer, decision = detector(net, windows)
     with torch.no_grad():
         (expected,) = peer([image], use_inferer=True)
-    found = predict([Network(lambda: net)], image.numpy(), windows, decision, Device(torch.device("cpu"), "fp32", ""))
+    found = predict([Network(lambda: net)], image.numpy(), windows, decision, Device("cpu", "fp32", ""))
     assert len(found) == len(expected["label_scores"]) > 20
     assert np.allclose(found.scores, expected["label_scores"], atol=1e-4)
     assert np.allclose(found.boxes, expected["box"], atol=1e-3)
@@ -86,7 +86,7 @@ def test_boxes_in_half_precision_lie_within_a_millimetre():
     _, decision = detector(net, windows, score=0.1, most=10_000)
     loose = DecodeBoxes(decision.anchors, 0.05, 10_000, 1.0, 10_000)
     single, half = (
-        predict([Network(lambda: net)], image, windows, loose, Device(torch.device("cpu"), precision, ""))
+        predict([Network(lambda: net)], image, windows, loose, Device("cpu", precision, ""))
         for precision in ("fp32", "bf16")
     )
     strong = single.at(np.arange(500))
@@ -110,5 +110,5 @@ def test_a_network_with_other_outputs_is_refused():
             np.zeros((1, 16, 16, 16), np.float32),
             Windows((16, 16, 16)),
             decision,
-            Device(torch.device("cpu"), "fp32", ""),
+            Device("cpu", "fp32", ""),
         )

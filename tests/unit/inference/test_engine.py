@@ -18,8 +18,8 @@ from medimg.inference.network import Network
 from medimg.inference.options import Engine
 from medimg.inference.plan import Windows
 
-FP32 = Device(torch.device("cpu"), "fp32", "test")
-BF16 = Device(torch.device("cpu"), "bf16", "test")
+FP32 = Device("cpu", "fp32", "test")
+BF16 = Device("cpu", "bf16", "test")
 
 PAINT = ((1, 2, 0.5), (0, 1, 0.4), (2, 4, 0.6))
 

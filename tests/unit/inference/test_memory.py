@@ -31,7 +31,7 @@ from medimg.inference.plan import Windows
 torch.manual_seed(0)
 net = nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv3d(8, 64, 1)).eval()
 image = np.zeros((1, 160, 128, 96), np.float32)
-device = Device(torch.device("cpu"), sys.argv[1], "")
+device = Device("cpu", sys.argv[1], "")
 windows = Windows((48, 48, 48), (0.25,) * 3, "gaussian")
 # everything that is imported on the way is there before the limit is set
 small, plenty = image[:, :32, :32, :32], Engine(memory_limit=1 << 40)

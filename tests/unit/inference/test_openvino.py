@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from medimg.errors import PipelineError, UsageError
+from medimg.errors import OutputError, PipelineError, UsageError
 from medimg.inference.device import choose_device
 from medimg.inference.network import Network
 from medimg.inference.openvino_runner import OpenVinoRunner
@@ -76,6 +76,12 @@ def test_another_digest_or_window_is_another_compiled_network(tmp_path):
     for digest, shape in (("one", SHAPE), ("two", SHAPE), ("one", (1, 1, 8, 16, 16))):
         OpenVinoRunner(Network(network, digest), "fp32", folder=tmp_path).prepare(shape)
     assert len(list(tmp_path.glob("*.json"))) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match="MEDIMG_HOME"):
+        OpenVinoRunner(Network(network, "toy"), "fp32", folder=tmp_path / "file").prepare(SHAPE)
 
 
 def test_a_network_it_cannot_convert_is_told_of(tmp_path):

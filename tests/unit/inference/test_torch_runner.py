@@ -46,7 +46,7 @@ def test_a_norm_whose_place_cannot_be_seen_is_not_folded():
 
 def test_the_footprint_of_a_pass_is_the_most_that_is_held_at_once():
     net = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv3d(4, 2, 1)).eval()
-    cost = footprint(net, (2, 1, 8, 8, 8), Device(torch.device("cpu"), "fp32", ""))
+    cost = footprint(net, (2, 1, 8, 8, 8), Device("cpu", "fp32", ""))
     voxels = 2 * 8**3
     assert cost.outputs == ((2, 8**3),)
     # the image and two feature maps of four channels

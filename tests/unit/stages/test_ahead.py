@@ -8,7 +8,8 @@ import sys
 SCRIPT = """
 import sys
 from medimg.stages.ahead import UNUSED, import_ahead, imported
-import_ahead(None)
+from medimg.inference.options import Engine
+import_ahead(None, Engine())
 imported()
 assert {"torch", "monai", "medimg.inference.find"} <= set(sys.modules)
 print(sorted(set(UNUSED) & set(sys.modules)))
