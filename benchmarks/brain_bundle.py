@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
+import statistics
 import tempfile
 from pathlib import Path
 
@@ -23,21 +23,8 @@ from timing import machine, run_process
 
 SHAPE, WINDOW = (240, 240, 155), (240, 240, 160)
 
-SEVERAL = """
-import sys, time
-from pathlib import Path
-from medimg.bundles.as_pipeline import bundle_pipeline
-from medimg.stages.chain import run_chain
-from medimg.inference.options import Engine
-pipeline = bundle_pipeline(sys.argv[1], trusted=True)
-for number in range(2):
-    began = time.perf_counter()
-    output, engine = Path(sys.argv[3]) / str(number), Engine(backend=sys.argv[4], keep=True)
-    run_chain([(None, Path(sys.argv[2]))], output, pipeline, engine=engine)
-    took = time.perf_counter() - began
-print("seconds", took)
-"""
-"""Two cases in one process, the network kept as `medimg batch` keeps it; the seconds of the second."""
+BATCHES = (2, 6)
+"""Cases of a short and of a long batch: their difference is what further cases cost."""
 
 
 def main() -> None:
@@ -56,7 +43,7 @@ def main() -> None:
         for name, run in runs.items():
             if run is not peer:
                 print(row(name, run, peer, agreement(run, peer), "2.2 x, goal 4; 0.7 of the memory"), flush=True)
-        print(further_case(bundle, files, folder, peer, given.repeats), flush=True)
+        print(further_case(bundle, files, shape, folder, peer, given.repeats), flush=True)
         print(network_share(bundle, 4, window, given.repeats))
 
 
@@ -84,22 +71,38 @@ def agreement(run: Runs, peer: Runs) -> str:
     return "Dice " + ", ".join(f"{value}: {score:.4f}" for value, score in scores.items())
 
 
-def further_case(bundle: Path, files: list[Path], folder: Path, peer: Runs, repeats: int) -> str:
-    """What one more case of a batch costs: in one process here, two cases less one case there."""
+def further_case(
+    bundle: Path, files: list[Path], shape: tuple[int, int, int], folder: Path, peer: Runs, repeats: int
+) -> str:
+    """What one more case costs: `medimg batch` of six less that of two; of the peer, two cases less one."""
+    exports = [export(folder / f"export {count}", count, shape) for count in BATCHES]
     ours: dict[str, list[float]] = {}
     theirs: list[float] = []
     engines = ["torch", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
     for turn in range(max(1, repeats // 2)):
         for engine in engines:
-            script = [sys.executable, "-W", "ignore", "-c", SEVERAL, bundle, files[0].parent]
-            process = run_process([*script, folder / f"further {engine} {turn}", engine])
-            ours.setdefault(engine, []).append(float(process.output.split()[-1]))
+            short, long = (batch(bundle, cases, folder / f"{engine} {turn} {cases.name}", engine) for cases in exports)
+            ours.setdefault(engine, []).append((long - short) / (BATCHES[1] - BATCHES[0]))
         peers.runnable(bundle, [files, files])
         theirs.append(run_process(peers.monai_bundle_run(bundle, folder / f"two {turn}")).seconds - peer.median)
         peers.runnable(bundle, [files])
-    best = min(theirs)
-    told = ", ".join(f"{engine} {min(values):.2f} s ({best / min(values):.2f} x)" for engine, values in ours.items())
-    return f"\neach further case: monai.bundle run {best:.2f} s; medimg {told}; bar 4 x, goal 6"
+    usual = statistics.median(theirs)
+    medians = {engine: statistics.median(values) for engine, values in ours.items()}
+    told = ", ".join(f"{engine} {seconds:.2f} s ({usual / seconds:.2f} x)" for engine, seconds in medians.items())
+    return f"\neach further case: monai.bundle run {usual:.2f} s; medimg batch {told}; bar 4 x, goal 6"
+
+
+def export(folder: Path, count: int, shape: tuple[int, int, int]) -> Path:
+    """A folder of that many patients."""
+    for number in range(count):
+        peers.brats_case(folder / str(number), shape, seed=number + 1)
+    return folder
+
+
+def batch(bundle: Path, cases: Path, output: Path, engine: str) -> float:
+    """Seconds of a whole batch."""
+    command = peers.medimg("batch", cases, "-o", output, "--pipeline", bundle, "--trust", "--engine", engine)
+    return run_process(command).seconds
 
 
 def arguments() -> argparse.Namespace:

@@ -72,12 +72,12 @@ inferer is a script of the download. The feature extractor is replaced by medimg
 """
 
 
-def brats_case(folder: Path, shape: tuple[int, int, int]) -> list[Path]:
+def brats_case(folder: Path, shape: tuple[int, int, int], seed: int = 1) -> list[Path]:
     """A skull-stripped head with a tumour, four contrasts in the bundle's order; 1 mm, as the bundle wants it.
 
     A smaller shape is a smaller head.
     """
-    phantom = brain(seed=1, shape=shape)
+    phantom = brain(seed=seed, shape=shape)
     affine = phantom.affine_ras @ np.diag([*(1 / geometry.spacing_mm(phantom.affine_ras)), 1])
     paths = [folder / f"P-{role}.nii.gz" for role in ROLES]
     for path, role in zip(paths, ROLES, strict=True):

@@ -62,6 +62,8 @@ class OpenVinoRunner:
         }
         if self._threads:
             config["INFERENCE_NUM_THREADS"] = str(self._threads)
+            # two processes of one thread each would both be bound to the first processor
+            config["ENABLE_CPU_PINNING"] = "NO"
         self._compiled = openvino.Core().compile_model(path, "CPU", config)
         self._ready = tuple(shape)
 

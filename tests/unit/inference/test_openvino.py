@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from medimg.cores import usable_cores
 from medimg.errors import OutputError, PipelineError, UsageError
 from medimg.inference.device import choose_device
 from medimg.inference.network import Network
@@ -76,6 +78,46 @@ def test_another_digest_or_window_is_another_compiled_network(tmp_path):
     for digest, shape in (("one", SHAPE), ("two", SHAPE), ("one", (1, 1, 8, 16, 16))):
         OpenVinoRunner(Network(network, digest), "fp32", folder=tmp_path).prepare(shape)
     assert len(list(tmp_path.glob("*.json"))) == 3
+
+
+AFFINITY = """
+import os, sys, threading
+import numpy as np
+from pathlib import Path
+from medimg.inference.network import Network
+from medimg.inference.openvino_runner import OpenVinoRunner
+
+shape, seen, busy = (1, 1, 64, 64, 64), set(), threading.Event()
+runner = OpenVinoRunner(Network(lambda: None, "toy"), "fp32", threads=1, folder=Path(sys.argv[1]))
+runner.prepare(shape)
+main = threading.get_native_id()
+
+
+def watch():
+    while not busy.is_set():
+        seen.add(len(os.sched_getaffinity(main)))
+
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+for _ in range(20):
+    runner(np.zeros(shape, np.float32))
+busy.set()
+watcher.join()
+print(sorted(seen), len(os.sched_getaffinity(0)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="affinity is asked of Linux")
+@pytest.mark.skipif(usable_cores() < 2, reason="two processors are needed to be bound to one")
+def test_a_share_of_the_threads_is_not_bound_to_one_processor(tmp_path):
+    OpenVinoRunner(Network(network, "toy"), "fp32", folder=tmp_path).prepare((1, 1, 64, 64, 64))
+    done = subprocess.run(
+        [sys.executable, "-c", AFFINITY, str(tmp_path)], capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    everywhere = done.stdout.split()[-1]
+    assert done.stdout == f"[{everywhere}] {everywhere}\n"
 
 
 def test_a_folder_that_cannot_be_written_is_told_of(tmp_path):
