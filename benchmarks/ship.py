@@ -2,7 +2,7 @@
 
     python benchmarks/ship.py RUN-0 RUN-1 RUN-2 --data ../shared/data/brain --pipeline brain_tumour
     python benchmarks/ship.py RUN-0 RUN-1 RUN-2 --data ../shared/data/brain --pipeline brain_tumour --record-only
-    python benchmarks/ship.py RUN-0 RUN-1 RUN-2 --first FIRST-0 FIRST-1 FIRST-2 --data ...    (which began with others)
+    python benchmarks/ship.py RUN-0 RUN-1 RUN-2 --first FIRST-0 FIRST-1 FIRST-2 --data ...    (that began with others)
 
 Packs the runs as `medimg ensemble` does and writes models/model.pt, configs/inference.json and docs/training.json of
 the pipeline's bundle, with every run's cases and, where it began with the weights of another run, that run's record.
@@ -34,7 +34,13 @@ def main() -> None:
     """Pack, complete the record, copy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of medimg train, one a fold")
-    parser.add_argument("--first", nargs="*", type=Path, default=[], help="the runs whose weights they began with")
+    parser.add_argument(
+        "--first",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="the runs whose weights they began with, and those whose weights these began with",
+    )
     parser.add_argument("--data", type=Path, required=True, help="what they were trained on")
     parser.add_argument("--pipeline", required=True, help="whose bundle gets weights and record")
     parser.add_argument("--record-only", action="store_true", help="the weights are those that are there")
@@ -60,7 +66,7 @@ def completed(record: dict[str, Any], first: Sequence[Path], data: Path) -> dict
         task["pipeline"] = Path(task["pipeline"]).name
     found = {"data": data_facts(data), "cases": cases_of(record, data), **record, "task": task}
     start = found.get("start") or began_with(record.get("start_sha256"), first)
-    return {**found, "start": completed(start, (), data) if start else None}
+    return {**found, "start": completed(start, first, data) if start else None}
 
 
 def began_with(digest: str | None, first: Sequence[Path]) -> dict[str, Any] | None:

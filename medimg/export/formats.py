@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from medimg import files
 from medimg.export.traced import Answer, Exported
+from medimg.inference.openvino_package import converted, load_openvino
 
 NEEDS = {"torchscript": (), "onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("openvino",)}
 """Format -> packages, all of the extras `onnx` and `openvino`."""
@@ -73,15 +73,9 @@ def write_onnx(exported: Exported, folder: Path) -> tuple[Path, float]:
 
 def write_openvino(exported: Exported, folder: Path) -> tuple[Path, float]:
     """folder/openvino/model.xml with model.bin; the file, and how far OpenVINO's answer is from torch."""
-    # its telemetry package would report each import to its makers; medimg reports nothing to anybody
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
+    openvino = load_openvino()
     target = files.output_folder(folder / "openvino") / "model.xml"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shape = (1, exported.channels, *exported.window)
-        model = openvino.convert_model(exported.network, example_input=exported.example, input=[shape])
+    model = converted(exported.network, exported.example)
     # float32 arithmetic, whatever the processor prefers: the check is of the export, not of bf16
     compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 

@@ -17,7 +17,8 @@ from medimg.bundles.folder import inside
 from medimg.errors import PipelineError, UsageError
 from medimg.export.deploy import deployment_note
 from medimg.export.formats import WRITERS, missing
-from medimg.export.traced import Exported, Flat
+from medimg.export.traced import Exported
+from medimg.inference.footprint import Flattened
 from medimg.inference.plan import Windows
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
@@ -54,7 +55,7 @@ def export_pipeline(
     recipe = pipeline.recipe if isinstance(pipeline, BundlePipeline) else None
     bundle = load_bundle(pipeline.bundle, trusted=pipeline.trusted, recipe=recipe)
     chosen = window or _window(bundle)
-    exported = Exported(Flat(bundle.trained_network()).eval(), len(pipeline.inputs), chosen)
+    exported = Exported(Flattened(bundle.trained_network()).eval(), len(pipeline.inputs), chosen)
     outcome = Outcome({}, {}, {})
     # aside until all of it is there: half an export looks like a whole one
     with tempfile.TemporaryDirectory(prefix=files.TEMPORARY_PREFIX, dir=output) as name_aside:

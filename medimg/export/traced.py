@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from medimg.errors import PipelineError
+from medimg.inference.footprint import Flattened
 
 TOLERANCE = 1e-4
 """Largest difference to torch's float32 answer, as a share of the largest of its values: other kernels add up in
@@ -19,27 +19,11 @@ another order, which costs a few units in the last of seven places for each laye
 Answer = Sequence[NDArray[np.float32]]
 
 
-class Flat(nn.Module):
-    """A network whose answer is always a tuple of tensors, in the order of its dictionary or list."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(B, C, I, J, K) to the network's maps."""
-        answer = self.network(image)
-        if isinstance(answer, torch.Tensor):
-            return (answer,)
-        parts = answer.values() if isinstance(answer, dict) else answer
-        return tuple(part for entry in parts for part in (entry if isinstance(entry, (list, tuple)) else (entry,)))
-
-
 @dataclass(frozen=True)
 class Exported:
     """The network to export. window: (I, J, K) of its input; the batch is 1."""
 
-    network: Flat
+    network: Flattened
     channels: int
     window: tuple[int, int, int]
 

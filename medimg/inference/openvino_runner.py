@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from medimg.bundles.home import compiled, writable
 from medimg.errors import PipelineError
 from medimg.inference.memory import Footprint
 from medimg.inference.network import Network
-from medimg.inference.openvino_package import load_openvino
+from medimg.inference.openvino_package import converted, load_openvino
 
 PRECISION = {"fp32": "f32", "bf16": "bf16"}
 """medimg's words in OpenVINO's."""
@@ -106,11 +105,8 @@ class OpenVinoRunner:
         module = Flattened(self._network.build()).eval()
         window = (1, *shape[1:])
         try:
-            # of tracing, to those who call it: nothing here can be changed about it
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                cost = footprint(module, window, Device("cpu", self._precision, ""))
-                model = openvino.convert_model(module, example_input=torch.zeros(window), input=[list(window)])
+            cost = footprint(module, window, Device("cpu", self._precision, ""))
+            model = converted(module, torch.zeros(window))
         except Exception as error:  # what the tracer and the converter raise is theirs to choose
             reason = " ".join(str(error).split())[:200]
             raise PipelineError(

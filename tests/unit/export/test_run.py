@@ -15,7 +15,8 @@ from medimg.cli import cli
 from medimg.errors import PipelineError, UsageError
 from medimg.export import formats
 from medimg.export.run import export_pipeline
-from medimg.export.traced import Exported, Flat
+from medimg.export.traced import Exported
+from medimg.inference.footprint import Flattened
 from medimg.pipeline import load_pipeline
 
 
@@ -65,7 +66,7 @@ def test_the_deployment_note_says_what_goes_in_and_out(tmp_path, detector):
 
 def test_an_export_that_differs_from_torch_is_not_kept(detector):
     network = torch.nn.Conv3d(1, 1, 1)
-    exported = Exported(Flat(network), 1, (4, 4, 4))
+    exported = Exported(Flattened(network), 1, (4, 4, 4))
     with pytest.raises(PipelineError, match="differs from torch"):
         exported.largest_difference("ONNX", lambda image: [exported.answer()[0] * np.float32(1.01)])
     with pytest.raises(PipelineError, match="other shapes"):
