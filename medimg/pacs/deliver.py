@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -42,13 +43,13 @@ class Courier:
         self._batch.tell, self._batch.beside = self._listen, self.settle
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """What is not sent by then is sent by the next call."""
+    def __exit__(self, *_: object) -> None:
+        """What is not sent by then, or cannot be noted at once, is sent by the next call, and doubles nothing."""
         self._batch.tell, self._batch.beside = self._tell, lambda: None
         self._carrier.end()
-        with suppress(OutputError):  # it is sent again then, and doubles nothing
+        with suppress(OutputError):
             for said in self._carrier.said():
-                self._note(said)
+                self._note(said, lambda note: note())
 
     def take_up(self) -> None:
         """Queue every case that was done and that the server has not taken, nor refused before."""
@@ -65,7 +66,7 @@ class Courier:
         when the journal takes nothing for long."""
         for said in self._carrier.said(wait):
             self._carried.discard(said.parcel)
-            self._note(said)
+            self._note(said, self._batch.patiently)
         if self._away_since is not None and time.monotonic() - self._away_since >= AGAIN_SECONDS:
             self._ask_again()
         while self._waiting and self._away_since is None and self._carrier.has_room:
@@ -97,12 +98,13 @@ class Courier:
         self._carried.add(parcel)
         self._carrier.hand(parcel)
 
-    def _note(self, said: Said) -> None:
+    def _note(self, said: Said, written: Callable[[Callable[[], None]], None]) -> None:
+        """Take in what became of a parcel; `written` calls what writes to the journal."""
         identifier, finished = said.parcel.id, said.parcel.finished
         about = {"id": identifier, "server": self.server}
         if said.fate in NOTED:
             note = self._batch.journal.note_delivery
-            self._batch.patiently(lambda: note(identifier, self.server, said.sha256, finished))
+            written(lambda: note(identifier, self.server, said.sha256, finished))
         if said.fate is Fate.DELIVERED:
             self._tell({"event": "delivered", **about, "objects": said.objects})
         elif said.fate is Fate.REFUSED:
