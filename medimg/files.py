@@ -174,4 +174,12 @@ def umask() -> int:
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {target}: {error.strerror or error}; free space or choose another folder with -o")
+    said = _of_the_system(error)
+    return OutputError(f"cannot write {target}: {said.strerror or said}; free space or choose another folder with -o")
+
+
+def _of_the_system(error: OSError) -> OSError:
+    """The error that another was made of: pydicom puts its traceback into the message of one of the same kind."""
+    while not error.strerror and isinstance(error.__cause__, OSError):
+        error = error.__cause__
+    return error

@@ -13,7 +13,7 @@ import pytest
 LAYERS = [
     ["errors", "progress", "cores"],
     ["geometry"],
-    ["study", "results", "files"],
+    ["study", "results", "files", "spreadsheet"],
     ["phantoms", "dicom", "volumes"],
     ["patient"],
     ["bundle", "bundles", "pipeline", "datalist"],

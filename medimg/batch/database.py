@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from medimg import files
 from medimg.errors import JournalError, OutputError, UsageError
 
 JOURNAL_SCHEMA = "medimg.journal/2"
@@ -40,6 +42,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
     id TEXT NOT NULL, server TEXT NOT NULL, sha256 TEXT NOT NULL, finished TEXT NOT NULL,
     PRIMARY KEY (id, server, sha256)) WITHOUT ROWID;
 """
+
+Made = TypeVar("Made")
 
 
 class Database:
@@ -87,21 +91,28 @@ class Database:
     def execute(self, statement: str, values: Sequence[Any] = ()) -> int:
         """How many rows it changed."""
         with self._told():
-            return self._db.execute(statement, values).rowcount
+            return self._db.execute(statement, _storable(values)).rowcount
 
     def execute_each(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """The statement once a row."""
         with self._told():
-            self._db.executemany(statement, rows)
+            self._db.executemany(statement, map(_storable, rows))
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """The answers one after the other, as they are asked for."""
         with self._told():
-            yield from self._db.execute(query, values)
+            yield from self._db.execute(query, _storable(values))
 
     def row(self, query: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first answer."""
         return next(self.rows(query, values), None)
+
+    def read(self, made: Callable[[tuple[Any, ...]], Made], row: tuple[Any, ...]) -> Made:
+        """What `made` makes of a row. Raises JournalError when there is something else in it than was once written."""
+        try:
+            return made(row)
+        except (zlib.error, ValueError, TypeError) as error:
+            raise self._damaged(f"a row of it cannot be read, {error}") from error
 
     def _prepare(self) -> None:
         # before anything is written: another version's file is left as it is
@@ -124,5 +135,14 @@ class Database:
             message = f"cannot write the journal {self.path}: {error}; free space or choose another -o"
             raise OutputError(message) from error
         except sqlite3.DatabaseError as error:
-            message = f"the journal {self.path} is damaged ({error}); remove it and call again, no whole report is lost"
-            raise JournalError(message) from error
+            raise self._damaged(error) from error
+
+    def _damaged(self, how: object) -> JournalError:
+        return JournalError(
+            f"the journal {self.path} is damaged ({how}); remove it and call again, no whole report is lost"
+        )
+
+
+def _storable(values: Sequence[Any]) -> list[Any]:
+    """Text as SQLite takes it: a byte of a file name that is no UTF-8 as its escape, as in every file of medimg's."""
+    return [files.encoded(one).decode() if isinstance(one, str) and not one.isascii() else one for one in values]

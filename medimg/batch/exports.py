@@ -10,6 +10,7 @@ from pathlib import Path
 from medimg.batch.rows import Scan
 from medimg.errors import InputError, Reason, UsageError
 from medimg.results import MANIFEST_SCHEMA
+from medimg.spreadsheet import plain
 from medimg.stages.candidates import MANIFEST_FILE, read_document
 from medimg.stages.volume_files import check_regular
 from medimg.volumes import is_volume_file
@@ -63,14 +64,14 @@ def _of_manifest(path: Path) -> list[Path]:
 
 def _of_list(path: Path) -> Export:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # read as text, a carriage return in a name is made a newline
         rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(row) and not row[0].startswith("#")]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"cannot read the list {path}: {error}; give it as UTF-8 text, one path a line") from error
     header = [name.strip().lower() for name in rows[0]] if rows else []
     if "path" in header:
         at, uid_at = header.index("path"), header.index("series_uid") if "series_uid" in header else None
-        named = [(_cell(row, at), _cell(row, uid_at)) for row in rows[1:]]
+        named = [(_cell(row, at), plain(_cell(row, uid_at))) for row in rows[1:]]
     else:  # a comma may stand in a name
         named = [(line.strip(), "") for line in text.splitlines() if not line.startswith("#")]
     asked: dict[Path, set[str]] = {}

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medimg.batch.database import Database
 from medimg.batch.rows import SCAN_COLUMNS, Scan, joined, scan_of, scan_values
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is in no case for one reason: how many, and where one of them is."""
+
+    why: str
+    count: int
+    example: Path
 
 
 class Found(Database):
@@ -49,7 +60,7 @@ class Found(Database):
         group: dict[str, Scan] = {}
         of: tuple[str, str] | None = None
         for row in rows:
-            scan = scan_of(row)
+            scan = self.read(scan_of, row)
             place = (scan.study_uid, "" if scan.study_uid else scan.folder)
             if place != of and group:
                 yield list(group.values())
@@ -61,10 +72,24 @@ class Found(Database):
 
     def skipped_files(self) -> Iterator[tuple[Path, str, str]]:
         """Files that are in no scan: path, reason, message."""
-        for path, reason, message in self.rows("SELECT path, reason, message FROM skipped ORDER BY path"):
-            yield Path(json.loads(path)), reason, message or ""
+        for row in self.rows("SELECT path, reason, message FROM skipped ORDER BY path"):
+            yield self.read(_skipped_of, row)
+
+    def skips(self) -> list[Group]:
+        """Files that are in no scan, grouped by the reason, most first."""
+        query = "SELECT reason, COUNT(*), MIN(path) FROM skipped GROUP BY reason ORDER BY COUNT(*) DESC, reason"
+        return [Group(why, count, self.read(_path_of, (path,))) for why, count, path in self.rows(query)]
 
     def count_skipped(self) -> int:
         """How many files are in no scan."""
         row = self.row("SELECT COUNT(*) FROM skipped")
         return 0 if row is None else int(row[0])
+
+
+def _path_of(row: tuple[Any, ...]) -> Path:
+    return Path(json.loads(row[0]))
+
+
+def _skipped_of(row: tuple[Any, ...]) -> tuple[Path, str, str]:
+    path, reason, message = row
+    return _path_of((path,)), reason, message or ""

@@ -6,8 +6,9 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 
-from medimg.batch.found import Found
+from medimg.batch.found import Found, Group
 from medimg.batch.rows import (
     CASE_COLUMNS,
     DONE,
@@ -68,6 +69,14 @@ class Journal(Found):
         for row in self.rows("SELECT key, modality, description, place, why FROM unwanted ORDER BY key"):
             yield dict(zip(names, row, strict=True))
 
+    def whys(self) -> list[Group]:
+        """Scans that no pipeline takes, grouped by the reason, most first."""
+        # a reason that names the file would be no other's
+        what = "REPLACE(REPLACE(why, key, 'the file'), REPLACE(key, place || '/', ''), 'the file')"
+        grouped = "GROUP BY what ORDER BY COUNT(*) DESC, what"
+        rows = self.rows(f"SELECT {what} AS what, COUNT(*), MIN(key), place FROM unwanted {grouped}")
+        return [Group(why, count, _place_of(key, Path(place))) for why, count, key, place in rows]
+
     def case(self, identifier: str) -> CaseRow | None:
         """The case of that id."""
         return next(self._cases("WHERE id = ?", (identifier,)), None)
@@ -110,15 +119,14 @@ class Journal(Found):
         row = self.row(query, (input_sha256, pipeline_sha256, DONE))
         return None if row is None else str(row[0])
 
-    def delivered(self, identifier: str, server: str, sha256: str) -> bool:
-        """Whether the server has taken exactly these objects of the case."""
-        query = "SELECT 1 FROM deliveries WHERE id = ? AND server = ? AND sha256 = ?"
-        return self.row(query, (identifier, server, sha256)) is not None
+    def taken(self, identifier: str, server: str) -> frozenset[str]:
+        """Digests of the objects of the case that the server has taken."""
+        query = "SELECT sha256 FROM deliveries WHERE id = ? AND server = ?"
+        return frozenset(row[0] for row in self.rows(query, (identifier, server)))
 
-    def note_delivery(self, identifier: str, server: str, sha256: str) -> None:
-        """The server has taken the objects, as they were when the case was last finished."""
-        query = "INSERT OR REPLACE INTO deliveries SELECT id, ?, ?, finished FROM cases WHERE id = ?"
-        self.execute(query, (server, sha256, identifier))
+    def note_delivery(self, identifier: str, server: str, sha256: str, finished: str | None) -> None:
+        """The server has taken the objects, as they were when the case was finished at that time."""
+        self.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?)", (identifier, server, sha256, finished))
 
     def undelivered(self, server: str) -> list[str]:
         """Ids of the cases that were done since the server last took their objects."""
@@ -141,7 +149,7 @@ class Journal(Found):
 
     def _cases(self, condition: str, values: tuple[str, ...]) -> Iterator[CaseRow]:
         for row in self.rows(f"SELECT {', '.join(CASE_COLUMNS)} FROM cases {condition}", values):
-            yield case_of(row)
+            yield self.read(case_of, row)
 
     def _insert(self, case: CaseRow, run: int) -> None:
         values = {name: getattr(case, name) for name in CASE_COLUMNS} | {
@@ -150,6 +158,11 @@ class Journal(Found):
         }
         marks = ", ".join("?" * len(values))
         self.execute(f"INSERT OR REPLACE INTO cases ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+
+
+def _place_of(key: str, folder: Path) -> Path:
+    """Where an unwanted scan is: its file, or the folder of a series, whose key is made of UIDs."""
+    return Path(key) if Path(key).parent == folder else folder
 
 
 def _now() -> str:

@@ -58,7 +58,10 @@ class Plan:
 
 
 class Batch:
-    """A batch on the folder `output`; use it as a context: it holds the folder against others."""
+    """A batch on the folder `output`; use it as a context: it holds the folder against others.
+
+    tell: told of every event; beside: called every half a second at least while cases are worked on.
+    """
 
     def __init__(self, export: Export, output: Path, options: Options, listener: Listener = lambda _: None) -> None:
         self.export, self.output, self.options, self.tell = export, files.output_folder(output), options, listener
@@ -68,6 +71,7 @@ class Batch:
         )
         if self.place.is_store:
             opened_store(self.place.root)  # a place that is none is told before anything is searched
+        self.beside: Callable[[], None] = lambda: None
         self._at_work: set[str] = set()
         self._replanned = False
         self._names = dict(zip((p.name for p in self.pipelines), options.pipelines, strict=False))
@@ -150,6 +154,7 @@ class Batch:
                 else:
                     patience = deque(PAUSE_SECONDS)
                     self._settle(task, said, queue)
+            self.beside()
             if look is not None:
                 self._look(look, queue)
 
@@ -168,8 +173,8 @@ class Batch:
                 self.journal.put_back(task.case.id)
         self._at_work.clear()
 
-    def _patiently(self, note: Callable[[], None]) -> None:
-        """Write to the journal, as soon as the disk takes it."""
+    def patiently(self, note: Callable[[], None]) -> None:
+        """Write to the journal, as soon as the disk takes it. Raises OutputError when it does not for long."""
         patience = deque(PAUSE_SECONDS)
         while True:
             try:
@@ -213,7 +218,7 @@ class Batch:
     def _give(self, workers: Workers, identifier: str) -> None:
         case = self.journal.case(identifier)
         assert case is not None
-        self._patiently(lambda: self.journal.begin(identifier))
+        self.patiently(lambda: self.journal.begin(identifier))
         squeeze = case.attempts if case.reason == Reason.OUT_OF_MEMORY else 0
         pipeline = self._names.get(case.pipeline, case.pipeline)
         task = Task(case, pipeline, self.place, self.options.worker_engine, self.options.trusted, squeeze)
@@ -221,7 +226,7 @@ class Batch:
         workers.give(task)
 
     def _put_back(self, task: Task, queue: deque[str]) -> None:
-        self._patiently(lambda: self.journal.put_back(task.case.id))
+        self.patiently(lambda: self.journal.put_back(task.case.id))
         queue.append(task.case.id)
 
     def _settle(self, task: Task, outcome: Outcome, queue: deque[str]) -> None:
@@ -234,7 +239,7 @@ class Batch:
         if outcome.state == DONE and twin not in (None, case.id):
             # two copies were searched at the same time; the first that was done counts
             outcome = replace(outcome, state=DUPLICATE, duplicate_of=twin, message=f"the same scan as {twin}")
-        self._patiently(lambda: self.journal.finish(case.id, outcome))
+        self.patiently(lambda: self.journal.finish(case.id, outcome))
         worth_it = outcome.state == FAILED and outcome.reason in WORTH_ANOTHER_TRY
         again = worth_it and case.attempts + 1 < self.options.attempts
         if again:

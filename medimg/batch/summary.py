@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
-import io
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from importlib import resources
@@ -20,6 +18,7 @@ from medimg.batch.rows import DONE, FAILED, CaseRow
 from medimg.report.drawn import PREVIEW_FILE
 from medimg.report.html import render_page
 from medimg.report.read import HTML_FILE
+from medimg.spreadsheet import path_cell, table
 
 SUMMARY_SCHEMA = "medimg.batch/1"
 
@@ -90,11 +89,8 @@ def _on_disk(path: Path) -> Path:
 
 
 def _table(columns: tuple[str, ...], rows: Iterator[dict[str, Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
-    return stream.getvalue()
+    safe = ({**row, "path": path_cell(row["path"])} for row in rows)
+    return table(columns, ([row[name] for name in columns] for row in safe))
 
 
 def _page(journal: Journal, output: Path, home: str | None, unwanted: int, skipped: int) -> str:

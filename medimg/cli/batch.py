@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +14,25 @@ from medimg.cli.cluster_options import cluster_options
 from medimg.cli.console import live_status, print_table, progress_bars
 from medimg.cli.events import Events, event_options
 from medimg.cli.options import case_options, output_option, send_to_option, server_option
-from medimg.cli.plain import say
+from medimg.cli.plain import counted, say
 
 if TYPE_CHECKING:
     from medimg.batch.estimate import Estimate
+    from medimg.batch.found import Group
+    from medimg.batch.journal import Journal
     from medimg.batch.options import Cluster
     from medimg.batch.run import Batch, Plan
     from medimg.inference.options import Engine
+    from medimg.pacs.deliver import Courier
     from medimg.pacs.query import Pacs, Query
 
 GIB = 1 << 30
 
 POLL_SECONDS = 5.0
 """How often --watch looks into the folder."""
+
+MOST_REASONS = 10
+"""Of why scans or files are left out, told by --dry-run; the most frequent ones."""
 
 FETCHED = "fetched"
 """Folder of OUTPUT for what --from-pacs fetches."""
@@ -122,21 +130,15 @@ def command(
     options = Options(pipelines, workers, attempts, time_limit, engine, part, quiet, trust, results, cluster)
     source = Export((output / FETCHED,)) if export is None else read_export(export)
     with events as tell, Batch(source, output, options, tell) as batch:
-        courier = Courier(batch, target) if target else None
-        failed = _fetch(pacs, query, output / FETCHED, batch) if pacs and query else 0
-        undelivered = 0
-        try:
-            while True:
-                counts = _once(batch, tell, dry_run, watch)
-                undelivered = courier.rest() if courier and not dry_run else 0
-                if dry_run or not watch:
-                    break
-                time.sleep(POLL_SECONDS)
-        except KeyboardInterrupt:
-            if not watch:
-                raise
-            counts = batch.journal.counts()
-            say("stopped; the next call goes on", err=True)
+        with Courier(batch, target) if target and not dry_run else nullcontext() as courier:
+            failed = _fetch(pacs, query, output / FETCHED, batch) if pacs and query else 0
+            if watch and not dry_run:
+                counts = _watch(batch, tell, courier)
+            else:
+                counts = _once(batch, tell, dry_run)
+                if courier is not None:
+                    courier.rest()
+        undelivered = batch.journal.undelivered(target.name) if target else []
     if (failed or undelivered or counts.get("failed")) and not dry_run:
         context.exit(ExitCode.SOME_FAILED)
 
@@ -164,7 +166,21 @@ def _fetch(pacs: Pacs, query: Query, folder: Path, batch: Batch) -> int:
     return len(fetched.transfer.failed)
 
 
-def _once(batch: Batch, tell: Events, dry_run: bool, watch: bool) -> dict[str, int]:
+def _watch(batch: Batch, tell: Events, courier: Courier | None) -> dict[str, int]:
+    """Do what there is and what comes, until Ctrl-C; results are sent beside."""
+    try:
+        while True:
+            _once(batch, tell, watch=True)
+            if courier is not None:
+                courier.take_up()
+                courier.settle()
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        say("stopped; the next call goes on", err=True)
+        return batch.journal.counts()
+
+
+def _once(batch: Batch, tell: Events, dry_run: bool = False, watch: bool = False) -> dict[str, int]:
     """Find what there is and do what is to be done; of a folder that is watched, what comes meanwhile too."""
     from medimg import NOT_A_MEDICAL_DEVICE
     from medimg.batch.periodic import Periodic
@@ -173,7 +189,7 @@ def _once(batch: Batch, tell: Events, dry_run: bool, watch: bool) -> dict[str, i
         plan = batch.plan(progress)
     tell({"event": "planned", "to_do": len(plan.to_do), **plan.counts, "not_wanted": plan.unwanted})
     if dry_run:
-        _show(plan)
+        _show(plan, batch.journal)
         return plan.counts
     if not plan.to_do and watch:
         return plan.counts
@@ -183,18 +199,32 @@ def _once(batch: Batch, tell: Events, dry_run: bool, watch: bool) -> dict[str, i
         counts = batch.run(look)
     if not tell.as_json:
         say(", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no case")
-        say(f"{plan.unwanted} scans no pipeline takes, {plan.skipped} files are no scans; summary.json says why")
+        say(f"{_left_out(plan)}; summary.json says why")
         say(f"results: {batch.output}")
         say(NOT_A_MEDICAL_DEVICE)
     return counts
 
 
-def _show(plan: Plan) -> None:
+def _left_out(plan: Plan) -> str:
+    return f"{counted(plan.unwanted, 'scan')} that no pipeline takes, {counted(plan.skipped, 'file')} without a scan"
+
+
+def _show(plan: Plan, journal: Journal) -> None:
     print_table(("pipeline", "cases to do"), [(name, str(count)) for name, count in plan.by_pipeline.items()])
     say(", ".join(f"{count} {state}" for state, count in plan.counts.items() if count) or "no case")
-    say(f"{plan.unwanted} scans no pipeline takes, {plan.skipped} files are no scans")
+    say(_left_out(plan))
+    _show_why("scans no pipeline takes", journal.whys())
+    _show_why("files without a scan", journal.skips())
     _say_estimate(plan.estimate, len(plan.to_do))
     say("nothing was run")
+
+
+def _show_why(what: str, groups: Sequence[Group]) -> None:
+    if groups:
+        shown = [(str(group.count), group.why, str(group.example)) for group in groups[:MOST_REASONS]]
+        print_table((what, "why", "for example"), shown)
+    if len(groups) > MOST_REASONS:
+        say(f"and {counted(len(groups) - MOST_REASONS, 'reason')} more, which summary.json will give")
 
 
 def _say_estimate(estimate: Estimate, cases: int) -> None:

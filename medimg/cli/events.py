@@ -21,6 +21,7 @@ WORDS = {
     "pause": "medimg: warning: {message}; trying again in {seconds} s",
     "away": "medimg: warning: {message}; the results are kept and sent later",
     "refused": "medimg: warning: {server} refused the results of {id}: {message}",
+    "unsent": "medimg: warning: the results of {id} cannot be read: {message}; they are kept and sent later",
     "delivered": "sent to {server}: {objects} objects of {id}",
     "fetched": "{series} series match at {server}: {there} were there already, {instances} instances were fetched",
     "not_fetched": "medimg: warning: not fetched: {what}: {message}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,8 +113,11 @@ def listen(
     pacs = pacs_named(send_to) if send_to else None
     folder = output / RECEIVED
     try:
-        with events as tell, Batch(Export((folder,)), output, options, tell) as batch:
-            courier = Courier(batch, pacs) if pacs else None
+        with (
+            events as tell,
+            Batch(Export((folder,)), output, options, tell) as batch,
+            Courier(batch, pacs) if pacs else nullcontext() as courier,
+        ):
             keep = None if keep_for is None else keep_for * SECONDS_OF_A_DAY
             Service(receiver, Inbox(folder, *bounds), batch, courier, keep).run()
     except KeyboardInterrupt:

@@ -22,6 +22,11 @@ def shown_lines(text: str) -> str:
     return "\n".join(map(shown, text.split("\n")))
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 scan", "2 scans"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def say(text: object, err: bool = False) -> None:
     """One line on stdout, or on stderr."""
     click.echo(shown(str(text)), err=err)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg.errors import DataError
+from medimg.spreadsheet import plain
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,11 @@ class Columns:
         return column in self.texts
 
     def text(self, column: str) -> tuple[str, ...]:
-        """The column without blanks around its values. Raises DataError for an empty one."""
-        values = tuple(value.strip() for value in self.texts[column])
+        """The column without blanks around its values, nor the apostrophe of one that a spreadsheet would compute.
+
+        Raises DataError for an empty one.
+        """
+        values = tuple(plain(value.strip()) for value in self.texts[column])
         if "" in values:
             raise self.wrong(values.index(""), f"{column} is empty")
         return values

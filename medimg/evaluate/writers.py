@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import medimg
-from medimg import files
+from medimg import files, spreadsheet
 from medimg.evaluate.bootstrap import CONFIDENCE
 from medimg.evaluate.compare import Comparison
 from medimg.evaluate.evaluation import Evaluation, Table
@@ -92,11 +90,7 @@ def metrics_document(
 
 def csv_text(table: Table) -> str:
     """A header and the rows; empty where a value is not known."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(["" if cell is None else cell for cell in row] for row in table.rows)
-    return text.getvalue()
+    return spreadsheet.table(table.columns, table.rows)
 
 
 def _comparison(comparison: Comparison, origin: Origin, folder: Path) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,6 +12,7 @@ from medimg.followup import growth
 from medimg.followup.changes import LESION_GATE_MM, NODULE_GATE_MM, Change
 from medimg.followup.register import Registration
 from medimg.results import Report
+from medimg.spreadsheet import table
 
 SCHEMA = "medimg.comparison/1"
 
@@ -109,13 +108,8 @@ class Comparison:
 
     def csv(self) -> str:
         """One line a finding; empty where a value is not known."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for change in self.changes:
-            row = _flat(change.to_dict())
-            writer.writerow("" if row[name] is None else row[name] for name in COLUMNS)
-        return text.getvalue()
+        flat = (_flat(change.to_dict()) for change in self.changes)
+        return table(COLUMNS, ([row[name] for name in COLUMNS] for row in flat))
 
 
 def _flat(entry: dict[str, Any]) -> dict[str, Any]:

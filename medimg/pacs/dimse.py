@@ -235,7 +235,7 @@ class Dimse:
         self, contexts: list[tuple[Any, Any]], roles: list[Any] | None = None, handlers: list[Any] | None = None
     ) -> Iterator[Association]:
         server = self._server
-        entity = AE(ae_title=server.calling_aet)
+        entity = _Entity(ae_title=server.calling_aet)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = server.timeout
         entity.connection_timeout = server.timeout
         for uid, syntaxes in contexts:
@@ -261,6 +261,15 @@ class Dimse:
         finally:
             if association.is_established:
                 association.release()
+
+
+class _Entity(AE):
+    """A requestor whose connection does not keep the program from ending: pynetdicom's thread for it would until the
+    time-out of a server that answers nothing, and a try more after that."""
+
+    def _create_socket(self, assoc: Association, *details: Any) -> Any:
+        assoc.dul.daemon = True
+        return super()._create_socket(assoc, *details)
 
 
 def received(event: evt.Event, folder: Path) -> tuple[str, Path]:

@@ -122,21 +122,24 @@ RETURNED_OF_SERIES = ("SeriesInstanceUID", "Modality", "SeriesDescription", "Num
 
 @dataclass
 class Transfer:
-    """What went through, and what did not: (SOP instance UID or file, why)."""
+    """What went through, and what did not: (SOP instance UID or file, why). broken: the server went away meanwhile."""
 
     done: list[Path]
     failed: list[tuple[str, str]]
+    broken: bool = False
 
     def add(self, other: Transfer) -> None:
         """Take up what another transfer did."""
         self.done += other.done
         self.failed += other.failed
+        self.broken |= other.broken
 
     def broken_off(self, left: Iterable[Path], error: NetworkError) -> None:
         """The files that are left fail for one reason. Raises it when the server has not answered to any before."""
         if not self.done and not self.failed:
             raise error
         self.failed += [(str(path), str(error)) for path in left]
+        self.broken = True
 
 
 class Pacs(Protocol):

@@ -84,6 +84,7 @@ class Service:
                     self.batch.run(look)
                     self._care(arrivals)
                 care()
+                self._settle()
                 time.sleep(POLL_SECONDS)
         finally:
             server.shutdown()
@@ -97,9 +98,9 @@ class Service:
         return bool(complete)
 
     def _care(self, arrivals: Arrivals) -> None:
-        """Send what is left to be sent, remove what nobody needs."""
+        """Have sent what is left to be sent, remove what nobody needs."""
         if self.courier is not None:
-            self.courier.rest()
+            self.courier.take_up()
         if self.keep is None:
             return
         needed = self._needed()
@@ -107,6 +108,10 @@ class Service:
             old = time.time() - last >= self.keep
             if old and folder.name not in needed and not arrivals.awaits(folder) and self.inbox.remove(folder, last):
                 self.batch.tell({"event": "dropped", "study": folder.name})
+
+    def _settle(self) -> None:
+        if self.courier is not None:
+            self.courier.settle()
 
     def _needed(self) -> set[str]:
         """Names of the studies that have a case to be done, one that failed, or one that was not delivered."""

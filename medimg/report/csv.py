@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from medimg.results import Report
+from medimg.spreadsheet import table
 from medimg.volumes import stem
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_mm")
@@ -16,14 +15,8 @@ COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "probability", "diameter_m
 def findings_csv(report: Report) -> str:
     """One line a finding after the header; empty where a value is not known."""
     series = series_of(report)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for finding in report.findings:
-        known = finding.to_dict()
-        row = [series, *known["center_lps_mm"], known["probability"], known["diameter_mm"]]
-        writer.writerow("" if value is None else value for value in row)
-    return text.getvalue()
+    known = (finding.to_dict() for finding in report.findings)
+    return table(COLUMNS, ([series, *one["center_lps_mm"], one["probability"], one["diameter_mm"]] for one in known))
 
 
 def series_of(report: Report) -> str:

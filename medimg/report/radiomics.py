@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 from medimg import files
+from medimg.spreadsheet import table
 
 RADIOMICS_FILES = ("radiomics.json", "radiomics.csv")
 
@@ -22,11 +21,6 @@ def write_radiomics(document: dict[str, Any], folder: Path) -> list[Path]:
 
 def _table(entries: list[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for entry in entries for name in entry["features"] or {}))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "role", *names])
-    for entry in entries:
-        known = entry["features"] or {}
-        values = (known.get(name) for name in names)
-        writer.writerow([entry["id"], entry["role"], *("" if value is None else value for value in values)])
-    return text.getvalue()
+    known = ((entry, entry["features"] or {}) for entry in entries)
+    rows = ([entry["id"], entry["role"], *(features.get(name) for name in names)] for entry, features in known)
+    return table(["id", "role", *names], rows)

@@ -34,6 +34,19 @@ def test_a_dry_run_says_what_it_will_take_and_runs_nothing(export, tmp_path):
     assert not list((tmp_path / "out").glob("*/report.json"))
 
 
+def test_a_dry_run_says_why_scans_and_files_are_left_out_once_a_reason(export, tmp_path):
+    for name in ("x.nii.gz", "y.nii.gz"):
+        (export / name).write_text("no scan at all", encoding="utf-8")
+    (export / "notes.txt").write_text("no scan", encoding="utf-8")
+    said = batch(export, tmp_path / "out", "--pipeline", "lung_nodule_classical", "--dry-run")
+    assert said.exit_code == 0, said.output
+    assert "2 scans that no pipeline takes, 1 file without a scan\n" in said.output
+    (scans,) = [line.split("\t") for line in said.output.splitlines() if str(export / "x.nii.gz") in line]
+    assert scans[0] == "2"
+    assert "the file is not a volume file of the kind its name says" in scans[1]
+    assert f"1\tnot_dicom\t{export / 'notes.txt'}" in said.output
+
+
 def test_options_of_a_cluster_go_with_a_cluster(export, tmp_path):
     said = batch(export, tmp_path / "out", "--gpus-per-worker", "0.5")
     assert said.exit_code == 2

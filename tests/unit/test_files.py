@@ -2,7 +2,9 @@
 
 import json
 import os
+from pathlib import Path
 
+import pydicom
 import pytest
 
 from medimg import files
@@ -87,3 +89,16 @@ def test_the_digest_of_several_files_depends_on_each_and_that_of_one_is_its_own(
     b.write_text("b")
     assert files.sha256_of_files([a]) == files.sha256_of_file(a)
     assert len({files.sha256_of_files(parts) for parts in ([a], [a, b], [b, a], [b])}) == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_in_the_middle_of_a_dicom_object_is_one_line_without_pydicoms_traceback(tmp_path):
+    dataset = pydicom.Dataset()
+    dataset.ContentSequence = [pydicom.Dataset()]
+    dataset.ContentSequence[0].TextValue = "x" * 100_000
+    with (
+        pytest.raises(OutputError, match=r"cannot write \S+: No space left on device; free space or [^\n]*$"),
+        files.atomic_path(tmp_path / "report.dcm"),
+        Path("/dev/full").open("wb") as full,
+    ):
+        pydicom.dcmwrite(full, dataset, implicit_vr=False, little_endian=True)

@@ -7,6 +7,7 @@ import pytest
 from medimg.batch.exports import read_export
 from medimg.batch.rows import Scan
 from medimg.errors import InputError, UsageError
+from medimg.spreadsheet import table
 
 
 @pytest.fixture
@@ -30,6 +31,13 @@ def scan(path, series_uid=""):
 def test_a_line_of_a_list_is_a_path_whatever_commas_it_has(listed, tmp_path):
     found = read_export(listed("list.txt", "# two\na\n\nb, c\na\n"))
     assert found.roots == (tmp_path / "a", tmp_path / "b, c")
+
+
+def test_a_series_uid_that_a_spreadsheet_would_compute_is_read_as_it_was(tmp_path):
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "failures.csv").write_text(table(["path", "series_uid"], [["scan", "=1+1"]]), encoding="utf-8")
+    assert "'=1+1" in (tmp_path / "failures.csv").read_text(encoding="utf-8")
+    assert read_export(tmp_path / "failures.csv").series == frozenset({"=1+1"})
 
 
 def test_of_a_table_only_the_series_it_names_are_wanted_and_of_other_places_everything(listed, tmp_path):

@@ -38,6 +38,25 @@ def test_a_damaged_page_is_told_wherever_it_is_met_and_without_the_journal_no_re
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/report.json")} == reports
 
 
+@pytest.mark.parametrize(
+    ("damage", "read"),
+    [
+        ("UPDATE cases SET inputs = x'789c00'", "cases"),
+        ("UPDATE cases SET inputs = 'text'", "cases"),
+        ("UPDATE scans SET files = x'00'", "groups"),
+        ("UPDATE scans SET facts = '{'", "groups"),
+        ("UPDATE skipped SET path = 'no JSON'", "skipped_files"),
+        ("UPDATE skipped SET path = 'no JSON'", "skips"),
+    ],
+)
+def test_a_row_that_cannot_be_unpacked_is_damage_and_is_told_in_one_line(batch, damage, read):
+    with batch() as open_batch:
+        open_batch.plan()
+        open_batch.journal.execute(damage)
+        with pytest.raises(JournalError, match=r"is damaged \(a row [^\n]*\); remove it and call again[^\n]*$"):
+            list(getattr(open_batch.journal, read)())
+
+
 def test_a_journal_of_another_version_is_left_as_it_is(tmp_path):
     path = tmp_path / "journal.sqlite"
     with sqlite3.connect(path) as newer:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 
 import numpy as np
 import pytest
@@ -124,6 +125,32 @@ def test_failures_can_be_fed_back(batch, tmp_path):
     again = read_export(tmp_path / "out" / "failures.csv")
     cases = done(batch, roots=again.roots, output=tmp_path / "second")
     assert sorted(case.state for case in cases.values()) == [DONE, DONE, DUPLICATE]
+
+
+@pytest.mark.parametrize("name", ["#=cmd", "@x\r=1+1"])
+def test_failures_whose_names_a_spreadsheet_would_compute_are_found_again(batch, tmp_path, name):
+    broken = tmp_path / "out" / name / f"{name}.nii.gz"  # relative to OUT, nothing stands before the sign
+    broken.parent.mkdir(parents=True)
+    chest_crop(broken, np.eye(4), (20.0, 22.0, 18.0))
+    done(batch, roots=(broken.parent,), time_limit=0.01, attempts=1)
+    assert f"./{name}/".encode() in (tmp_path / "out" / "failures.csv").read_bytes()
+    assert read_export(tmp_path / "out" / "failures.csv").roots == (tmp_path / "out" / name / broken.name,)
+    with (tmp_path / "out" / "summary.csv").open(encoding="utf-8", newline="") as stream:
+        cells = [cell for row in csv.reader(stream) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_a_name_that_is_no_utf8_is_done_as_any_other_and_not_again(batch, tmp_path):
+    folder = tmp_path / os.fsdecode(b"x\xff")
+    folder.mkdir()
+    chest_crop(folder / os.fsdecode(b"scan\xfe.nii.gz"), np.eye(4), (20.0, 22.0, 18.0))
+    (folder / os.fsdecode(b"\xfd.nii.gz")).write_bytes(b"no scan")
+    (case,) = done(batch, roots=(folder,)).values()
+    assert case.state == DONE
+    with batch(roots=(folder,)) as again:
+        plan = again.plan()
+    assert (plan.to_do, plan.unwanted, plan.counts[DONE]) == ((), 1, 1)
 
 
 def test_parts_share_the_studies_and_leave_none(batch, tmp_path):
