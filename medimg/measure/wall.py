@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from medimg.measure.distance import within_mm
 from medimg.measure.levels import Levels
 from medimg.measure.local import Field, Local, Mask
+from medimg.measure.pleura import MIN_POINTS, quadric, refined, surface
 
 BALL_RADII = 1.3
 """Radius of the ball that must fit into a wall, in radii of the nodule."""
@@ -31,15 +32,6 @@ be too small and off the centre."""
 
 FIT_BEYOND_RADII, FIT_BEYOND_MM = 1.5, 7.0
 """...and up to so many radii, or mm, more than one radius."""
-
-MIN_POINTS = 40
-"""Surface points a quadric (six coefficients) is fitted to; with fewer the wall is taken as it is."""
-
-TRIMMED = 2.5
-"""Points further from the fit than this many median deviations are vessels, fissures or ribs."""
-
-FITS = 4
-"""Rounds of fitting and trimming; it settles in two or three."""
 
 FADES_MM = 3.0
 """So far above the pleura nothing of the wall is left in a cube's density, so far below nothing of the lung."""
@@ -81,25 +73,27 @@ def _below_fit(dense: Mask, rough: Mask, local: Local, radius_mm: float, found: 
     """The dense cubes on the wall's side of the fitted pleura; the rough wall where nothing can be fitted."""
     from scipy import ndimage
 
-    surface = rough & ndimage.binary_dilation(~dense & local.inside)
+    skin = rough & ndimage.binary_dilation(~dense & local.inside)
     centre = (np.array(dense.shape) - 1) / 2
-    points = (np.argwhere(surface) - centre) * local.step_mm
+    points = (np.argwhere(skin) - centre) * local.step_mm
     normal = _normal(rough, local)
     if normal is None:
         return Wall(rough, None)
     frame = _frame(normal)
     across = points @ frame[:, :2]
-    height = points @ normal + _to_surface(surface, local, found.threshold)
+    height = points @ normal + _to_surface(skin, local, found.threshold)
     away = np.linalg.norm(across, axis=1)
     outer = radius_mm + max(FIT_BEYOND_RADII * radius_mm, FIT_BEYOND_MM)
     chosen = (away > FIT_FROM_RADII * radius_mm) & (away < outer)
     if np.count_nonzero(chosen) < MIN_POINTS:
         return Wall(rough, None)
-    coefficients = _fitted(across[chosen] / outer, height[chosen])
     u, v, w = _turned(dense.shape, centre, local.step_mm, frame)
-    above = w - _quadric(u / outer, v / outer, coefficients)
     away = np.hypot(u, v)
     ring = (away > FIT_FROM_RADII * radius_mm) & (away < outer) & local.inside
+    first = surface(across[chosen] / outer, height[chosen])
+    beside = np.column_stack([u[ring], v[ring]]) / outer
+    coefficients = refined(first, beside, w[ring], local.hu[ring].astype(np.float64), found.threshold)
+    above = w - quadric(u / outer, v / outer, coefficients)
     alone = _profile(above, ring, local.hu, local.step_mm, found.lung)
     return Wall(dense & (above <= 0), alone)
 
@@ -109,12 +103,6 @@ def _turned(shape: tuple[int, ...], centre: Points, step_mm: float, frame: Point
     x, y, z = np.ogrid[tuple(slice(0, n) for n in shape)]
     i, j, k = ((index - middle) * step_mm for index, middle in zip((x, y, z), centre, strict=True))
     return [i * a + j * b + k * c for a, b, c in frame.T]
-
-
-def _quadric(u: Points, v: Points, coefficients: Points) -> Points:
-    """What `_terms` @ coefficients is, without a table of the terms."""
-    one, in_u, in_v, uu, uv, vv = coefficients
-    return np.asarray(one + u * (in_u + uu * u + uv * v) + v * (in_v + vv * v))
 
 
 def _profile(above: Points, ring: Mask, hu: Field, step: float, lung: float) -> Field:
@@ -156,22 +144,3 @@ def _frame(normal: Points) -> Points:
     u = np.cross(normal, np.eye(3)[int(np.abs(normal).argmin())])
     u /= np.linalg.norm(u)
     return np.column_stack([u, np.cross(normal, u), normal])
-
-
-def _terms(across: Points) -> Points:
-    """(N, 6): 1, u, v, u2, uv, v2."""
-    u, v = across.T
-    return np.column_stack([np.ones_like(u), u, v, u * u, u * v, v * v])
-
-
-def _fitted(across: Points, height: Points) -> Points:
-    """Coefficients of the quadric, by least squares with the outliers trimmed."""
-    kept = np.ones(len(height), dtype=bool)
-    coefficients: Points = np.zeros(6)
-    for _ in range(FITS):
-        coefficients = np.linalg.lstsq(_terms(across[kept]), height[kept], rcond=None)[0].astype(np.float64)
-        off = np.abs(_terms(across) @ coefficients - height)
-        kept = off <= TRIMMED * max(float(np.median(off[kept])), 0.2)
-        if np.count_nonzero(kept) < MIN_POINTS:
-            break
-    return np.asarray(coefficients)
