@@ -45,11 +45,14 @@ def density(found: Outline) -> Density:
     """Read the attenuation of an outlined nodule."""
     local, mask = found.local, found.mask
     cube = local.step_mm**3
-    solid = _without_strands(mask & (local.smooth >= SOLID_HU), local.step_mm)
+    bright = mask & (local.smooth >= SOLID_HU)
+    solid = _without_strands(bright, local.step_mm) if found.core is None else mask & found.core
     calcium = float(np.count_nonzero(mask & (local.smooth >= CALCIUM_HU))) * cube
     calcium = calcium if calcium >= MIN_CALCIUM_MM3 else 0.0
     if np.count_nonzero(solid) * cube < MIN_SOLID_MM3:
         return Density("ground-glass", np.zeros_like(mask), calcium)
+    if found.core is not None:
+        return Density("part-solid", solid, calcium)
     glass = mask & ~within_mm(solid, BLUR_MM, local.step_mm)
     if np.count_nonzero(glass) < MIN_GLASS_SHARE * np.count_nonzero(mask):
         return Density("solid", mask, calcium)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medimg import geometry
+from medimg.measure.balls import SMALL_MM, two_balls
 from medimg.measure.distance import depth_mm, within_mm
 from medimg.measure.levels import Levels, levels
 from medimg.measure.local import Field, Local, Mask, local_cubes
@@ -62,6 +63,7 @@ class Outline:
     """A nodule on its cube. mask: (N, N, N). wall: the dense tissue that was cut off, None where there is none.
 
     levels: those of the outline that holds all of the nodule. edge: the sub-voxel surface and volume.
+    core: the solid part, where it was found as a ball (`balls`) that blur hides from any threshold.
     """
 
     local: Local
@@ -69,6 +71,7 @@ class Outline:
     wall: Mask | None
     levels: Levels
     edge: Edge
+    core: Mask | None = None
 
 
 def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> Outline | None:
@@ -86,6 +89,11 @@ def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> 
     if drawn is None:
         return None
     mask, wall = drawn
+    if radius <= SMALL_MM and wall is None:
+        balls = two_balls(volume, local, mask, found, center_ras, radius)
+        if balls is not None:
+            edge = balls.edge(local)
+            return Outline(local, edge.mask, None, balls.levels, edge, balls.core(local))
     rim = rim_levels(local, mask, found, radius, BALL_RADII * radius)
     wider = None if rim is None else _drawn(local, rim, radius)
     if rim is not None and wider is not None and np.count_nonzero(wider[0]) > np.count_nonzero(mask):

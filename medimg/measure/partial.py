@@ -67,7 +67,7 @@ def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge 
         alone, dense = wall.alone, mask | wall.mask
     excess = local.hu - alone
     stands_out = local.smooth - alone >= found.threshold - found.lung
-    outward, inward, to_other = _distances(local, mask, _tissue(stands_out & ~dense))
+    outward, inward, to_other = _distances(local, mask, tissue(stands_out & ~dense))
     clear = ~mask & (to_other > EDGE_MM)
     rim = mask & (inward <= EDGE_MM) & (to_other > inward + local.step_mm)
     part = (clear & (outward <= EDGE_MM)) | rim
@@ -86,7 +86,7 @@ def edge_of(local: Local, mask: Mask, found: Levels, wall: Wall | None) -> Edge 
     return Edge(share, cut, moved, cubes * local.step_mm**3, mean)
 
 
-def _tissue(dense: Mask) -> Mask:
+def tissue(dense: Mask) -> Mask:
     """The parts of at least MIN_TISSUE cubes."""
     from scipy import ndimage
 

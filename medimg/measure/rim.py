@@ -55,10 +55,10 @@ class Profile:
 def rim_levels(local: Local, mask: Mask, found: Levels, radius_mm: float, reach_mm: float) -> Levels | None:
     """Levels of a rim about `mask`, the outline at `found` of a detection of `radius_mm`, within `reach_mm` of its
     centre; None where lung begins at once."""
-    core_mm = float(np.cbrt(3 * np.count_nonzero(mask) / (4 * np.pi))) * local.step_mm
-    if core_mm > MAX_CORE_SHARE * radius_mm:
+    core = core_mm(mask, local.step_mm)
+    if core > MAX_CORE_SHARE * radius_mm:
         return None
-    line = _profile(local, mask, found, core_mm, reach_mm)
+    line = _profile(local, mask, found, core, reach_mm)
     if len(line.radius) < MIN_POINTS:
         return None
     alone = _one_ball(line, found, local.blur_mm)
@@ -66,6 +66,11 @@ def rim_levels(local: Local, mask: Mask, found: Levels, radius_mm: float, reach_
     if both > MAX_RATIO * alone or outer - inner < MIN_RIM_MM or level - found.lung < MIN_RIM_HU:
         return None
     return Levels(level, found.lung, is_rim=True)
+
+
+def core_mm(mask: Mask, step_mm: float) -> float:
+    """Radius in mm of the ball of a mask's volume."""
+    return float(np.cbrt(3 * np.count_nonzero(mask) / (4 * np.pi))) * step_mm
 
 
 def _profile(local: Local, mask: Mask, found: Levels, core_mm: float, reach_mm: float) -> Profile:
@@ -94,10 +99,10 @@ def _one_ball(line: Profile, found: Levels, blur_mm: float) -> float:
 
     def off(values: Line) -> Line:
         radius, level, softness = values
-        shape = _blurred(line.radius, radius, softness * blur_mm)
+        shape = blurred(line.radius, radius, softness * blur_mm)
         return np.asarray((found.lung + (level - found.lung) * shape - line.hu) * np.sqrt(line.count))
 
-    low, high = [0.3 * line.core_mm, found.nodule - 1, 0.9], [line.core_mm + 1, _densest(found), SOFTEST]
+    low, high = [0.3 * line.core_mm, found.nodule - 1, 0.9], [line.core_mm + 1, densest(found), SOFTEST]
     start = [line.core_mm, found.nodule + 30, 1.0]
     return float(least_squares(off, start, bounds=(low, high), x_scale=[1, 100, 1]).cost)
 
@@ -109,13 +114,13 @@ def _two_balls(line: Profile, found: Levels, blur_mm: float, reach_mm: float) ->
     def off(values: Line) -> Line:
         rim, thickness, inner, core = values
         outer = line.core_mm + thickness
-        shape = partial(_blurred, line.radius, deviation=blur_mm)
+        shape = partial(blurred, line.radius, deviation=blur_mm)
         hu = found.lung + (rim - found.lung) * shape(outer) + (core - rim) * shape(min(inner, outer))
         return np.asarray((hu - line.hu) * np.sqrt(line.count))
 
     core, room = line.core_mm, reach_mm - line.core_mm
     low = [found.lung + 50, 0.05, 0.3 * core, found.nodule - 1]
-    high = [max(SOLID_HU, found.lung + 100), room, core + 1, _densest(found)]
+    high = [max(SOLID_HU, found.lung + 100), room, core + 1, densest(found)]
     fits = [
         least_squares(
             off,
@@ -130,12 +135,12 @@ def _two_balls(line: Profile, found: Levels, blur_mm: float, reach_mm: float) ->
     return float(best.cost), (rim, core + thickness, inner)
 
 
-def _densest(found: Levels) -> float:
+def densest(found: Levels) -> float:
     """A small core is denser than it looks, as soft tissue is."""
     return max(found.nodule, 50.0) + 100
 
 
-def _blurred(radius: Line, ball_mm: float, deviation: float) -> Line:
+def blurred(radius: Line, ball_mm: float, deviation: float) -> Line:
     """A ball of density 1 after a Gaussian blur in space, at distances `radius` > 0 from its centre (closed form)."""
     from scipy.special import erf
 
