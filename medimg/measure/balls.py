@@ -173,7 +173,7 @@ class _Scene:
         return np.asarray(values[3] + values[4] * shape)
 
     def two(self, values: Line) -> Line:
-        """HU (N,) of two: place (3), lung, contrast and radius of the outer, further contrast and share of the inner."""
+        """HU (N,) of two: place (3), lung, contrast and radius of the outer; the inner's contrast, its share."""
         radii = self._radii(values)
         outer = values[4] * self._ball(radii, values[5], self.blur_mm)
         return np.asarray(values[3] + outer + values[6] * self._ball(radii, values[7] * values[5], self.blur_mm))

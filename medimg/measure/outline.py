@@ -92,8 +92,8 @@ def outline(volume: Volume, center_ras: geometry.Points, diameter_mm: float) -> 
     if radius <= SMALL_MM and wall is None:
         balls = two_balls(volume, local, mask, found, center_ras, radius)
         if balls is not None:
-            edge = balls.edge(local)
-            return Outline(local, edge.mask, None, balls.levels, edge, balls.core(local))
+            ball = balls.edge(local)
+            return Outline(local, ball.mask, None, balls.levels, ball, balls.core(local))
     rim = rim_levels(local, mask, found, radius, BALL_RADII * radius)
     wider = None if rim is None else _drawn(local, rim, radius)
     if rim is not None and wider is not None and np.count_nonzero(wider[0]) > np.count_nonzero(mask):

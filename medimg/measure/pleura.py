@@ -29,7 +29,10 @@ SOFTEST_MM = 1.5
 FARTHEST_MM = 1.0
 """The densities move the pleura at the nodule by less; by more they were not the edge's."""
 
-EVALUATIONS = 20
+MOST_CUBES = 3000
+"""So many, evenly taken, say where the pleura is to a hundredth of a millimetre; more cost time alone."""
+
+EVALUATIONS = 10
 """At most; it settles in five or six."""
 
 
@@ -55,7 +58,8 @@ def refined(coefficients: Points, across: Points, height: Points, hu: Points, th
     from scipy.special import erf, erfinv
 
     terms = _terms(across)
-    near = np.abs(height - terms @ coefficients) <= EDGE_REACH_MM
+    near = np.flatnonzero(np.abs(height - terms @ coefficients) <= EDGE_REACH_MM)
+    near = near[:: len(near) // MOST_CUBES + 1]
     terms, height, hu = terms[near], height[near], hu[near]
     if len(hu) < 2 * MIN_POINTS:
         return coefficients

@@ -92,6 +92,23 @@ def test_a_nodule_sunk_in_the_pleura_is_what_lies_in_the_lung(sunk, spacing, all
     assert measured(made.volume, center, 10.0)["volume_mm3"] == pytest.approx(made.volume_mm3, rel=allowed)
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 0.7, 2.5)])
+def test_a_small_core_keeps_its_rim_and_is_told_part_solid(spacing):
+    made = excerpt.excerpt(excerpt.part_solid((0.3, -0.2, 0.4), 6.0), spacing, 32.0, noise_hu=25.0, seed=3)
+    found = measured(made.volume, (0.3, -0.2, 0.4), 6.0)
+    assert found["volume_mm3"] == pytest.approx(made.volume_mm3, rel=2 * FINE_ERROR)
+    assert found["attenuation"] == "part-solid"
+    assert found["solid_volume_mm3"] == pytest.approx(sphere_mm3(3.0), rel=0.4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_core_is_told_where_there_is_none(seed):
+    made = excerpt.excerpt(excerpt.solid_sphere((0.3, -0.2, 0.4), 6.0, excerpt.GLASS_HU), noise_hu=25.0, seed=seed)
+    nodule = segment_nodule(made.volume, (0.3, -0.2, 0.4), 6.0)
+    assert nodule is not None
+    assert nodule.outline.core is None
+
+
 def test_a_second_nodule_nearby_is_not_taken_in(grids, phantom):
     volume, center = phantom(
         grids["isotropic"],
