@@ -30,7 +30,7 @@ PEER_CONFIG = "peer.json"
 """What the zoo's own configuration has beside the parts that `zoo` writes: datalist, loader and evaluator."""
 
 LUNG_PEER = """
-import json, sys, time
+import json, math, sys, time
 from pathlib import Path
 import torch
 from monai.bundle import ConfigParser
@@ -54,8 +54,10 @@ image = Compose([
     ScaleIntensityRanged("image", -1024.0, 300.0, 0.0, 1.0, clip=True),
 ])({"image": scan})["image"]
 amp = torch.autocast(device.type, enabled=device.type == "cuda")
+# the rule of the bundle's own RetinaNetInferer: an image smaller than a window goes through as it is
+sliding = image.numel() >= math.prod(detector.inferer.roi_size)
 with torch.inference_mode(), amp:
-    (found,) = detector([image.as_tensor().to(device)], use_inferer=True)
+    (found,) = detector([image.as_tensor().to(device)], use_inferer=sliding)
 found = Compose([
     ClipBoxToImaged("box", label_keys=["label", "label_scores"], box_ref_image_keys="image", remove_empty=True),
     AffineBoxToWorldCoordinated("box", box_ref_image_keys="image", affine_lps_to_ras=True),
@@ -169,6 +171,6 @@ def matched_boxes(ours: Path, theirs: Path, score: float = 0.1) -> str:
     peer = json.loads((theirs / "boxes.json").read_text(encoding="utf-8"))
     wanted = np.array([box[:3] for box, p in zip(peer["box"], peer["score"], strict=True) if p >= score])
     if not len(wanted) or not len(found):
-        return f"{len(wanted)} boxes of score >= {score} against {len(found)}"
+        return f"{len(wanted)} boxes of the peer of score >= {score}, {len(found)} findings"
     distance = np.linalg.norm(wanted[:, None] - found[None], axis=-1).min(axis=1)
     return f"{np.mean(distance < 1):.1%} of {len(wanted)} boxes of score >= {score} within 1 mm"

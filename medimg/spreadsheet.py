@@ -38,6 +38,7 @@ def path_cell(path: str) -> str:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
+        value = value.replace("\0", "")  # csv of Python 3.10 reads no file that holds one
         return f"'{value}" if FORMULA.match(value) else value
     return "" if value is None else value
 

@@ -36,7 +36,7 @@ class BundlePipeline(Pipeline):
     members: tuple[BundlePipeline, ...] = ()
 
     @property
-    def all(self) -> tuple[BundlePipeline, ...]:
+    def with_members(self) -> tuple[BundlePipeline, ...]:
         """This one and the members."""
         return (self, *self.members)
 

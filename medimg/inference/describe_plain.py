@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from monai.transforms import EnsureTyped, NormalizeIntensityd
+from monai.transforms import Compose, EnsureTyped, NormalizeIntensityd
 
 from medimg.inference.chain import plain_z_score
 from medimg.inference.inside import decided_at_once
@@ -16,7 +16,7 @@ from medimg.inference.plain import PlainModel, ZScore
 def plain_model(model: SegmentationModel) -> PlainModel | None:
     """The model as plain data; None where its transforms do more than that to a float32 image in memory."""
     chain = [transform for transform in model.preprocess.transforms if not _is_nothing(transform)]
-    if model.orientation is None or not decided_at_once(model.decision):
+    if type(model.preprocess) is not Compose or model.orientation is None or not decided_at_once(model.decision):
         return None
     # not for subclasses: they do something else
     if not all(type(transform) is NormalizeIntensityd and plain_z_score(transform) for transform in chain):

@@ -5,11 +5,11 @@ torch is imported where it is asked, which for OpenVINO it is not.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib import util
 from typing import TYPE_CHECKING
 
-from medimg.cores import usable_cores
 from medimg.errors import UsageError
 from medimg.inference.openvino_package import has_bf16
 from medimg.inference.options import BACKENDS, PRECISIONS, Engine
@@ -24,7 +24,7 @@ HALVES = ("bf16", "fp16")
 class Device:
     """A device as torch names it, the precision of its matrix work, why these were chosen, and what runs there.
 
-    threads: of the processor, that the network is run with.
+    threads: of the processor, that the network is run with; 0 where OpenVINO chooses.
     """
 
     name: str
@@ -86,9 +86,11 @@ def _openvino_device(name: str, precision: str, threads: int) -> Device:
         raise UsageError(f"engine openvino runs on the CPU here, not on {name}; leave --device out or use cpu")
     _require_precision(precision, "cpu")
     native = has_bf16()
+    if threads and (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)  # transforms and the first conversion are torch's all the same
     why = "BF16" if native else "no bf16 instructions"
     chosen = precision if precision != "auto" else ("bf16" if native else "fp32")
-    return Device("cpu", chosen, f"cpu ({why}), {chosen}, OpenVINO", "openvino", threads or usable_cores())
+    return Device("cpu", chosen, f"cpu ({why}), {chosen}, OpenVINO", "openvino", threads)
 
 
 def _require_precision(precision: str, kind: str) -> None:

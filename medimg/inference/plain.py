@@ -1,6 +1,7 @@
 """What surrounds a network, as plain data: beside its compiled form, a scan needs neither torch nor MONAI.
 
-`medimg.inference.describe_plain` says of which bundles that can be told.
+`medimg.inference.describe_plain` says of which bundles that can be told. In float32, too, z-scores are medimg's own
+sums here, which differ from MONAI's by rounding.
 """
 
 from __future__ import annotations
@@ -108,12 +109,13 @@ def remembered(key: str) -> PlainModel | None:
                 paint=_tuple(decision["paint"]),
             ),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
         return None
 
 
 def remember(key: str, model: PlainModel) -> None:
-    """Keep the description. key: digest of what it was made of. Raises OutputError where it cannot be written."""
+    """Keep the description. key: digest of what it was made of. Raises OutputError where it cannot be written, and
+    ImportError where nobody knows the version of torch or MONAI."""
     writable(compiled())
     files.write_json(_file_of(key), asdict(model))
 

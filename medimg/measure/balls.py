@@ -32,19 +32,20 @@ ROOM_RADII, ROOM_MM = 1.25, 3.0
 MOST_RADII = 1.25
 """No ball is larger than so many detected radii: a detector's error, and no haze about a solid nodule."""
 
-MAX_CORE_SHARE = 0.95
-"""An outline of more of the detected diameter leaves no room for a rim; thick slices draw a core of half of it so."""
-
 OFF_RADII = 0.4
 """...or further from the detection."""
+
+LARGEST_CORE = 0.95
+"""An outline of more than this part of the detected diameter leaves no room for a rim; thick slices draw a core of half
+of it so."""
 
 NEAR_MM = 1.0
 """Voxels up to so far outside the outer ball are the nodule's, those beyond show noise and lung alone."""
 
 MOST_LEFT = 1.75
-"""Mean square that two balls leave in the nodule, over that beyond it: the 97.5 % quantile of F for the 25 and 150
-independent voxels of a nodule of 6 mm. By more the nodule is no ball, and what is no ball is not told as one (phantoms:
-0.5 to 1.2; solid LIDC nodules: 1.9 to 6)."""
+"""Mean square that two balls leave in the nodule, over that beyond it. By more the nodule is no ball, and what is no
+ball is not told as one. Chosen between phantoms (0.5 to 1.2) and solid LIDC nodules (1.9 to 6); noise alone passes 1.72
+once in forty (F of the 25 and 150 independent voxels of a nodule of 6 mm)."""
 
 GRAIN = 6.0
 """Voxels that share their noise: 4 pi 0.7^2 for white noise after a Gaussian of 0.7 voxels in the plane."""
@@ -83,6 +84,10 @@ class TwoBalls:
         """The cubes of the inner ball, none where it is not solid."""
         return np.asarray((self._away(local) <= self.inner_mm) & (self.core_hu >= SOLID_HU))
 
+    def lie_within(self, local: Local) -> bool:
+        """Whether the scan shows all of them: beyond it, a volume would be the fit's own."""
+        return not bool(np.any((self._away(local) <= self.outer_mm) & ~local.inside))
+
     def _away(self, local: Local) -> Line:
         """mm from the centre of the balls, (N, N, N)."""
         middle = geometry.to_voxel(local.affine_ras, self.center)
@@ -100,7 +105,7 @@ def two_balls(
     Nor is one looked for about a core that shows itself, denser than SOLID_HU: `rim` needs no shape for that.
     """
     core = core_mm(mask, local.step_mm)
-    if found.nodule >= SOLID_HU or core > MAX_CORE_SHARE * radius_mm:
+    if found.nodule >= SOLID_HU or core > LARGEST_CORE * radius_mm:
         return None
     scene = _Scene.of(volume, center_ras, ROOM_RADII * radius_mm + ROOM_MM, _other(local, mask, found), local)
     lung, contrast = found.lung, found.nodule - found.lung
@@ -108,17 +113,18 @@ def two_balls(
     ball = [0.0, 0.0, 0.0, lung, contrast, core]
     low, high = [-off] * 3 + [lung - 100, 50, 0.5], [off] * 3 + [lung + 100, densest(found) - lung, most]
     one, _ = scene.fitted([*ball, 0.3], [*low, 0.0], [*high, scene.softest], scene.one)
-    start = [*ball[:4], 0.3 * contrast, radius_mm, 0.7 * contrast, 0.5]
+    start = [*ball[:4], 0.3 * contrast, radius_mm, contrast, 0.5]
     low, high = [*low[:4], MIN_RIM_HU / 2, 1.0, 0.0, 0.2], [*high[:6], densest(found) - lung, 0.95]
     both, best = scene.fitted(start, low, high, scene.two)
     independent = len(scene.hu) / GRAIN
-    x, y, z, lung, rim, outer, more, share = (float(v) for v in best)
+    x, y, z, lung, rim, outer, core, share = (float(v) for v in best)
     if independent < 2 * len(best) or independent * np.log(one / both) < np.log(independent):
         return None
-    if scene.left(best) > MOST_LEFT or rim < MIN_RIM_HU or outer * (1 - share) < MIN_RIM_MM:
+    if scene.left(best) > MOST_LEFT or rim < MIN_RIM_HU or outer * (1 - share) < MIN_RIM_MM or core < rim:
         return None
     place = np.asarray(center_ras) + scene.axes @ np.array([x, y, z])
-    return TwoBalls(place, outer, share * outer, lung + rim, lung + rim + more, lung)
+    balls = TwoBalls(place, outer, share * outer, lung + rim, lung + core, lung)
+    return balls if balls.lie_within(local) else None
 
 
 def _other(local: Local, mask: Mask, found: Levels) -> Mask:
@@ -173,10 +179,11 @@ class _Scene:
         return np.asarray(values[3] + values[4] * shape)
 
     def two(self, values: Line) -> Line:
-        """HU (N,) of two: place (3), lung, contrast and radius of the outer; the inner's contrast, its share."""
+        """HU (N,) of two: place (3), lung, contrast and radius of the outer; contrast of the inner, its share."""
         radii = self._radii(values)
         outer = values[4] * self._ball(radii, values[5], self.blur_mm)
-        return np.asarray(values[3] + outer + values[6] * self._ball(radii, values[7] * values[5], self.blur_mm))
+        inner = (values[6] - values[4]) * self._ball(radii, values[7] * values[5], self.blur_mm)
+        return np.asarray(values[3] + outer + inner)
 
     def fitted(
         self, start: list[float], low: list[float], high: list[float], model: Callable[[Line], Line]

@@ -73,7 +73,7 @@ def core_mm(mask: Mask, step_mm: float) -> float:
     return float(np.cbrt(3 * np.count_nonzero(mask) / (4 * np.pi))) * step_mm
 
 
-def _profile(local: Local, mask: Mask, found: Levels, core_mm: float, reach_mm: float) -> Profile:
+def _profile(local: Local, mask: Mask, found: Levels, core: float, reach_mm: float) -> Profile:
     """By distance from the core's surface, in steps of a cube; the surface has the radius of the core's volume."""
     from scipy import ndimage
 
@@ -81,7 +81,7 @@ def _profile(local: Local, mask: Mask, found: Levels, core_mm: float, reach_mm: 
     outward = np.asarray(ndimage.distance_transform_edt(~mask, sampling=step))
     inward = depth_mm(mask, step)
     # a cube beside the surface has its centre half a cube from it
-    radius = core_mm + np.where(mask, step / 2 - inward, outward - step / 2)
+    radius = core + np.where(mask, step / 2 - inward, outward - step / 2)
     used = local.inside & (radius > 0) & (radius < reach_mm)
     other = (local.smooth >= found.threshold) & ~mask
     if other.any():
@@ -90,7 +90,7 @@ def _profile(local: Local, mask: Mask, found: Levels, core_mm: float, reach_mm: 
     count = np.bincount(at).astype(np.float64)
     some = count > 0
     mean = [np.bincount(at, values[used])[some] / count[some] for values in (radius, local.hu)]
-    return Profile(mean[0], mean[1], count[some], core_mm)
+    return Profile(mean[0], mean[1], count[some], core)
 
 
 def _one_ball(line: Profile, found: Levels, blur_mm: float) -> float:

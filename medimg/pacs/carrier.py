@@ -17,6 +17,7 @@ from medimg import files
 from medimg.batch.place import Place
 from medimg.errors import NetworkError, OutputError
 from medimg.pacs.query import Pacs
+from medimg.report.read import REPORT_FILE
 
 OBJECTS = "*.dcm"
 """What `medimg infer` writes for a PACS: segmentation.dcm, report.dcm and what else was asked for."""
@@ -48,6 +49,7 @@ class Fate(Enum):
     LEFT = "left"
     """Not tried: the server was away at a parcel before it."""
     UNREADABLE = "unreadable"
+    """Its folder is away, or not whole."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,14 @@ class Carrier:
         """Send it. Whatever goes wrong with one parcel, the next ones are carried all the same."""
         try:
             with self._place.earlier(parcel.id) as folder:
-                objects = [] if folder is None else sorted(folder.glob(OBJECTS))
+                # not "nothing to send": a drive or a store that is away shows no file either
+                if folder is None or not (folder / REPORT_FILE).is_file():
+                    return Said(parcel, Fate.UNREADABLE, message=f"there is no {REPORT_FILE} in its folder")
+                objects = sorted(folder.glob(OBJECTS))
                 sha256 = files.sha256_of_files(objects)
                 if not objects or sha256 in parcel.taken:
                     return Said(parcel, Fate.THERE, sha256)
                 return self._answered(parcel, sha256, objects)
-        except NetworkError as error:
-            return Said(parcel, Fate.AWAY, message=str(error))
         except (OutputError, OSError) as error:
             return Said(parcel, Fate.UNREADABLE, message=str(error))
         except Exception as error:  # a damaged object makes pydicom raise almost anything
@@ -129,7 +132,10 @@ class Carrier:
             return Said(parcel, Fate.REFUSED, message=f"{type(error).__name__}: {why}")
 
     def _answered(self, parcel: Parcel, sha256: str, objects: list[Path]) -> Said:
-        result = self._pacs.send(objects)
+        try:
+            result = self._pacs.send(objects)
+        except (NetworkError, OSError) as error:
+            return Said(parcel, Fate.AWAY, message=str(error))
         if result.failed:
             fate = Fate.AWAY if result.broken else Fate.REFUSED
             return Said(parcel, fate, sha256, message=result.failed[-1][1])

@@ -15,7 +15,7 @@ from medimg.pacs.carrier import Carrier, Fate, Parcel, Said
 from medimg.pacs.query import Pacs
 
 AGAIN_SECONDS = 60.0
-"""After which a server that was away is asked again."""
+"""After which a server that was away is asked again, and a folder that could not be read is looked for again."""
 
 WAIT_SECONDS = 0.5
 """How long `rest` waits for an answer before it looks around."""
@@ -36,6 +36,7 @@ class Courier:
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._carried: set[Parcel] = set()
         self._refused: set[tuple[str, str | None]] = set()
+        self._unread: dict[tuple[str, str | None], float] = {}
         self._away_since: float | None = None
 
     def __enter__(self) -> Courier:
@@ -75,6 +76,7 @@ class Courier:
     def rest(self) -> int:
         """Send what the server has not taken, nor refused before, until that is done or the server is away; how many
         cases are left undelivered. Raises OutputError when the journal takes nothing for long."""
+        self.settle()  # what was said by now is of before
         self._ask_again()
         self.take_up()
         self.settle()
@@ -93,6 +95,8 @@ class Courier:
         """Give it to the thread, unless it is being made anew: then its end is told."""
         case = self._batch.journal.case(identifier)
         if case is None or case.state != DONE or (identifier, case.finished) in self._refused:
+            return
+        if time.monotonic() - self._unread.get((identifier, case.finished), -AGAIN_SECONDS) < AGAIN_SECONDS:
             return
         parcel = Parcel(identifier, case.finished, self._batch.journal.taken(identifier, self.server))
         self._carried.add(parcel)
@@ -115,7 +119,9 @@ class Courier:
             self._waiting[identifier] = None
             self._tell({"event": "away", "server": self.server, "message": said.message})
         elif said.fate is Fate.UNREADABLE:
-            self._tell({"event": "unsent", **about, "message": said.message})
+            if (identifier, finished) not in self._unread:
+                self._tell({"event": "unsent", **about, "message": said.message})
+            self._unread[identifier, finished] = time.monotonic()
         elif said.fate is Fate.LEFT:
             self._waiting[identifier] = None
             self._waiting.move_to_end(identifier, last=False)  # before the one that may have sent the server away

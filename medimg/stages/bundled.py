@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from medimg import geometry
 from medimg.bundles.as_pipeline import BundlePipeline
+from medimg.errors import OutputError
 from medimg.inference.kept import kept
 from medimg.inference.network import Network
 from medimg.inference.options import Engine
@@ -36,16 +39,20 @@ def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Eng
     recipe = pipeline.recipe
     if recipe.spacing_mm is not None:
         check_spacing(pipeline.name, recipe.spacing_mm, list(case.volumes.values()))
-    case.report.provenance["bundles"] = [{"path": each.bundle.name, "sha256": each.sha256} for each in pipeline.all]
-    if plain := _plain(pipeline, engine):
-        case.report.segmentation = _plain_segmentation(case, pipeline, plain, device, engine, progress)
+    case.report.provenance["bundles"] = [
+        {"path": each.bundle.name, "sha256": each.sha256} for each in pipeline.with_members
+    ]
+    plain = known(pipeline, engine)
+    models = [] if plain else [_model(each, engine) for each in pipeline.with_members]
+    if engine.backend == "openvino" and not plain:
+        plain = _remembered(pipeline, models)
+    if plain:
+        case.report.segmentation = _plain_segmentation(case, pipeline, plain, models, device, engine, progress)
+    elif segmenters := [model for model in models if isinstance(model, SegmentationModel)]:
+        case.report.segmentation = _segmentation(case, segmenters, device, engine, progress)
     else:
-        models = [_model(each, engine) for each in pipeline.all]
-        if segmenters := [model for model in models if isinstance(model, SegmentationModel)]:
-            case.report.segmentation = _segmentation(case, segmenters, device, engine, progress)
-        else:
-            detectors = [model for model in models if isinstance(model, DetectionModel)]
-            case.report.findings = _findings(case, detectors, device, engine, progress)
+        detectors = [model for model in models if isinstance(model, DetectionModel)]
+        case.report.findings = _findings(case, detectors, device, engine, progress)
     case.report.warnings += [f"taken for granted: {condition}" for condition in recipe.preconditions]
     if recipe.version and pipeline.version != recipe.version:
         case.report.warnings.append(f"the recipe was written for version {recipe.version}, this is {pipeline.version}")
@@ -72,21 +79,19 @@ def _segmentation(
     return _named(case, labels, model.decision)
 
 
-def _plain(pipeline: BundlePipeline, engine: Engine) -> list[PlainModel]:
-    """The networks as plain data, remembered from now on; none where OpenVINO is not asked for or it cannot be told."""
-    if engine.backend != "openvino" or (models := known(pipeline, engine)):
-        return models if engine.backend == "openvino" else []
+def _remembered(pipeline: BundlePipeline, described: list[SegmentationModel | DetectionModel]) -> list[PlainModel]:
+    """The networks as plain data, remembered from now on; none where one of them cannot be told."""
     from medimg.inference.describe_plain import plain_model
     from medimg.inference.model import SegmentationModel
     from medimg.inference.plain import remember
 
-    described = [_model(each, engine) for each in pipeline.all]
     told = [plain_model(model) for model in described if isinstance(model, SegmentationModel)]
     models = [model for model in told if model is not None]
     if len(models) < len(described):
         return []
-    for each, model in zip(pipeline.all, models, strict=True):
-        remember(key_of(each), model)
+    for each, model in zip(pipeline.with_members, models, strict=True):
+        with suppress(OutputError, ImportError):  # it saves time, no more
+            remember(key_of(each), model)
     return models
 
 
@@ -94,23 +99,27 @@ def _plain_segmentation(
     case: Case,
     pipeline: BundlePipeline,
     models: list[PlainModel],
+    described: list[SegmentationModel | DetectionModel],
     device: Device,
     engine: Engine,
     progress: Progress,
 ) -> Segmentation:
     from medimg.inference.plain import plain_labels
 
-    networks = [
-        Network(partial(_built, each, engine), model.digest, model.name)
-        for each, model in zip(pipeline.all, models, strict=True)
-    ]
+    builds: list[Callable[[], torch.nn.Module]] = [partial(getattr, model, "network") for model in described]
+    builds = builds or [partial(_built, each, engine) for each in pipeline.with_members]
+    networks = [Network(build, model.digest, model.name) for build, model in zip(builds, models, strict=True)]
     labels = plain_labels(models[0], networks, _scans(case), device, progress, engine)
     return _named(case, labels, models[0].decision)
 
 
 def _built(pipeline: BundlePipeline, engine: Engine) -> torch.nn.Module:
-    """The network itself, for the first time it is compiled."""
+    """The network itself, where it is remembered and not compiled (for another window or precision)."""
     imported()
+    import torch
+
+    if engine.threads:
+        torch.set_num_threads(engine.threads)
     return _model(pipeline, engine).network
 
 

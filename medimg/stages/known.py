@@ -19,7 +19,7 @@ def known(pipeline: Pipeline | None, engine: Engine) -> list[PlainModel]:
         return []
     from medimg.inference.plain import remembered
 
-    models = [remembered(key_of(each)) for each in pipeline.all]
+    models = [remembered(key_of(each)) for each in pipeline.with_members]
     found = [model for model in models if model is not None]
     return found if len(found) == len(models) else []
 

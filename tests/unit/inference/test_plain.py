@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import zoo
 from monai.transforms import Compose, NormalizeIntensityd, ScaleIntensityd
 
@@ -16,7 +17,8 @@ from medimg.inference.describe import described
 from medimg.inference.describe_plain import plain_model
 from medimg.inference.device import Device
 from medimg.inference.network import Network
-from medimg.inference.plain import plain_labels, remember, remembered
+from medimg.inference.plain import ZScore, plain_labels, remember, remembered
+from medimg.stages.known import key_of
 from medimg.study import Source, Volume
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -84,3 +86,39 @@ def test_transforms_that_do_more_are_not_told(models, brain):
         assert plain_model(replace(brain, preprocess=Compose([*brain.preprocess.transforms, more]))) is None
     assert plain_model(replace(brain, orientation=None)) is None
     assert plain_model(replace(brain, decision=replace(brain.decision, scores_go_back=True))) is None
+
+
+def test_all_channels_together_have_one_mean_and_deviation():
+    rng = np.random.default_rng(0)
+    values = rng.normal([[[[5.0]]], [[[50.0]]]], 3.0, size=(2, 6, 6, 6)).astype(np.float32)
+    values[:, 0] = 0
+    seen = values[values != 0]
+    expected = np.where(values != 0, (values - seen.mean()) / seen.std(), 0)
+    ZScore(channel_wise=False, nonzero=True).apply(values)
+    assert np.allclose(values, expected, atol=1e-5)
+
+
+def test_an_ensemble_answers_as_its_bundles_do(brain, tmp_path):
+    path = zoo.brats_bundle(tmp_path, (32, 32, 32))
+    torch.save(zoo.seg_res_net(zoo.brats_config((32, 32, 32)), seed=1).state_dict(), path / "models" / "model.pt")
+    pipeline = bundle_pipeline(str(path), trusted=True)
+    other = described(load_bundle(path, trusted=True, recipe=pipeline.recipe), pipeline.recipe)
+    device, scans = Device("cpu", "fp32", ""), head(np.eye(4))
+    plain = plain_model(brain)
+    networks = [Network(lambda model=model: model.network, model.digest) for model in (brain, other)]
+    labels = plain_labels(plain, networks, scans, device)
+    assert np.array_equal(labels, segment_labels(brain, scans, device, members=[other]))
+    assert not np.array_equal(labels, plain_labels(plain, networks[:1], scans, device))
+
+
+def test_whatever_decides_the_answer_is_another_key(tmp_path):
+    path = zoo.brats_bundle(tmp_path, (32, 32, 32))
+    pipeline = bundle_pipeline(str(path), trusted=True)
+    keys = [key_of(pipeline), key_of(replace(pipeline, recipe=replace(pipeline.recipe, threshold=0.3)))]
+    torch.save(zoo.seg_res_net(zoo.brats_config((32, 32, 32)), seed=1).state_dict(), path / "models" / "model.pt")
+    keys.append(key_of(bundle_pipeline(str(path), trusted=True)))
+    config = path / "configs" / "inference.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"overlap": 0.5', '"overlap": 0.25'), encoding="utf-8")
+    keys.append(key_of(bundle_pipeline(str(path), trusted=True)))
+    assert key_of(bundle_pipeline(str(path), trusted=True)) == keys[-1]
+    assert len(set(keys)) == 4

@@ -88,6 +88,7 @@ def put_in_place(batch: Batch, files: list[Path]) -> list[str]:
         folder = Path(batch.place.of(name))
         folder.mkdir()
         (folder / "report.dcm").write_bytes(file.read_bytes())
+        (folder / "report.json").write_text("{}", encoding="utf-8")
         batch.journal.begin(name)
         batch.journal.finish(name, ends(number))
     return ids
@@ -225,6 +226,29 @@ def events_of(process) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_a_folder_that_is_away_is_not_taken_for_one_with_nothing_to_send(tmp_path, archive, batch):
+    archive.open.set()
+    events = []
+    with batch(1, events.append) as running, Courier(running, sender(archive.port)) as courier:
+        running.plan()
+        running.run()
+        assert courier.rest() == 0
+    (case,) = (tmp_path / "out").glob("*/report.json")
+    database = sqlite3.connect(tmp_path / "out" / "journal.sqlite")
+    with contextlib.closing(database), database:
+        database.execute("DELETE FROM deliveries")
+    away = case.parent.rename(tmp_path / "away")
+    with batch(1, events.append) as running, Courier(running, sender(archive.port)) as courier:
+        for _ in range(3):
+            courier.take_up()
+            courier.settle(2)
+        assert courier.rest() == 1
+    assert [event["event"] for event in events].count("unsent") == 1
+    away.rename(case.parent)
+    with batch(1, events.append) as running, Courier(running, sender(archive.port)) as courier:
+        assert courier.rest() == 0
+
+
 def test_a_case_that_is_done_and_not_sent_when_the_batch_ends_is_sent_by_the_next_call(
     tmp_path, archive, batch, ending
 ):
