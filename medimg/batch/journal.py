@@ -72,9 +72,8 @@ class Journal(Found):
     def whys(self) -> list[Group]:
         """Scans that no pipeline takes, grouped by the reason, most first."""
         # a reason that names the file would be no other's
-        name, told = "REPLACE(key, place || '/', '') || ' '", "REPLACE(why, key, 'the file')"
-        begins = f"SUBSTR({told}, 1, LENGTH({name})) = {name}"
-        what = f"CASE WHEN {begins} THEN 'the file ' || SUBSTR({told}, LENGTH({name}) + 1) ELSE {told} END"
+        name, told = "REPLACE(key, place || '/', '')", "REPLACE(why, key, 'the file')"
+        what = f"TRIM(REPLACE(' ' || {told} || ' ', ' ' || {name} || ' ', ' the file '))"
         grouped = "GROUP BY what ORDER BY COUNT(*) DESC, what"
         rows = self.rows(f"SELECT {what} AS what, COUNT(*), MIN(key), place FROM unwanted {grouped}")
         return [Group(why, count, _place_of(key, Path(place))) for why, count, key, place in rows]

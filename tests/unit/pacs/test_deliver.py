@@ -225,7 +225,6 @@ def events_of(process) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_a_folder_that_is_away_is_not_taken_for_one_with_nothing_to_send(tmp_path, archive, batch):
     archive.open.set()
     events = []
@@ -249,6 +248,7 @@ def test_a_folder_that_is_away_is_not_taken_for_one_with_nothing_to_send(tmp_pat
         assert courier.rest() == 0
 
 
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_a_case_that_is_done_and_not_sent_when_the_batch_ends_is_sent_by_the_next_call(
     tmp_path, archive, batch, ending
 ):
