@@ -49,6 +49,7 @@ STAGE_OPTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "threshold": (*NUMBER, dict),
         "min_volume_mm3": dict,
         "fill_holes": list,
+        "fill_rings": list,
         "needs": dict,
         "without": dict,
         "min_confidence": dict,

@@ -25,11 +25,11 @@ from medimg.study import Volume
 
 OPTIONAL = (
     *("threshold", "min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs", "without"),
-    "brighter",
+    *("fill_rings", "brighter"),
 )
 """Options of the infer stage that have a default."""
 
-NAMING_CHANNELS = ("min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "needs", "brighter")
+NAMING_CHANNELS = ("min_volume_mm3", "min_confidence", "never_empty", "fill_holes", "fill_rings", "needs", "brighter")
 """Those whose keys or entries are channels."""
 
 NEAR = 3
@@ -49,7 +49,9 @@ class SegmentOptions:
     all or one a channel. min_volume_mm3: channel -> smallest component kept; smaller ones are not painted.
     min_confidence: channel -> smallest mean sigmoid of a component kept. never_empty: channels whose largest component
     is kept all the same.
-    fill_holes: channels whose enclosed gaps belong to them (what a ring of tumour encloses is tumour core).
+    fill_holes: channels whose enclosed gaps belong to them. fill_rings: those to which belongs what they enclose in a
+    slice along any axis of the network's grid, too (what a ring of enhancement encloses is tumour core, though the ring
+    is open somewhere).
     needs: channel -> roles of the scans without which it cannot be seen. without: role, or several
     joined by "+" -> what is lost without them.
     brighter: channel -> (role, other role, by): it is only where the first scan, as the network sees it, is brighter
@@ -65,6 +67,7 @@ class SegmentOptions:
     min_confidence: Mapping[str, float] = field(default_factory=dict)
     never_empty: tuple[str, ...] = ()
     fill_holes: tuple[str, ...] = ()
+    fill_rings: tuple[str, ...] = ()
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     without: Mapping[str, str] = field(default_factory=dict)
     brighter: Mapping[str, tuple[str, str, float]] = field(default_factory=dict)
@@ -188,6 +191,8 @@ def painted(logits: NDArray[np.float32], options: SegmentOptions, voxel_mm3: flo
         mask = output > np.float32(logit(options.threshold_of(channel)))
         if channel in options.fill_holes:
             mask = _filled(mask)
+        if channel in options.fill_rings:
+            mask = _filled_in_slices(mask)
         labels[_trusted(mask, output, options, channel, voxel_mm3)] = value
     return labels
 
@@ -216,3 +221,14 @@ def _trusted(
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask with what it encloses on every side (6-connected background)."""
     return np.asarray(ndimage.binary_fill_holes(mask))
+
+
+def _filled_in_slices(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask (I, J, K) with what it encloses within a slice along any axis (4-connected background)."""
+    made = np.array(mask)
+    for axis in range(mask.ndim):
+        # of the mask as it was: the order of the axes does not matter
+        for part, filled in zip(np.moveaxis(mask, axis, 0), np.moveaxis(made, axis, 0), strict=True):
+            if part.any():
+                np.logical_or(filled, ndimage.binary_fill_holes(part), out=filled)
+    return np.asarray(made)

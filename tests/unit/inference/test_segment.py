@@ -81,6 +81,18 @@ def test_what_a_ring_encloses_can_belong_to_it():
     assert whole[4, 4, 4] == 1
 
 
+def test_what_a_ring_encloses_in_a_slice_can_belong_to_it_though_the_ring_is_open_elsewhere():
+    maps = logits()
+    maps[0, 3:5, 3:5, 3:5] = -5.0
+    maps[0, 3, 3, 5:] = -5.0
+    maps[2] = -5.0
+    closed = painted(maps, SegmentOptions.from_stage({**OPTIONS, "fill_holes": ["TC"]}), 1.0)
+    rings = painted(maps, SegmentOptions.from_stage({**OPTIONS, "fill_rings": ["TC"]}), 1.0)
+    assert closed[4, 4, 4] == 2
+    assert rings[4, 4, 4] == 1
+    assert rings[3, 3, 7] == closed[3, 3, 7]
+
+
 NEEDS = {**OPTIONS, "needs": {"TC": ["t1c"], "ET": ["t1c"]}}
 
 
