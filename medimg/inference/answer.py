@@ -68,7 +68,7 @@ def _decided_labels(
     model = models[0]
     image, turned = _input(model, volumes, device)
     values, affine = _plain(image)
-    networks = [_network(member) for member in models]
+    networks = [network_of(member) for member in models]
     answer = answer_inside(
         networks, values, affine, volumes[0], model.windows, model.decision, device, progress, engine
     )
@@ -97,7 +97,7 @@ def find_boxes(
         windows = _detector_windows(model, values[0].size, engine)
         decision = _decoding(model)
         answers: list[Detected] = [
-            predict([_network(each)], values[whole(part)], windows, decision, device, progress, engine=engine)
+            predict([network_of(each)], values[whole(part)], windows, decision, device, progress, engine=engine)
             for each in (model, *members)
         ]
     found = fused(answers, decision.overlap, decision.score, decision.most) if members else answers[0]
@@ -105,7 +105,8 @@ def find_boxes(
     return Boxes(voxels=voxels, scores=found.scores, labels=found.labels, affine_ras=affine)
 
 
-def _network(model: SegmentationModel | DetectionModel) -> Network:
+def network_of(model: SegmentationModel | DetectionModel) -> Network:
+    """The model's network as the engine takes it."""
     return Network(lambda: model.network, model.digest, model.name)
 
 

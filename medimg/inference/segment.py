@@ -19,6 +19,7 @@ from medimg.inference.maps import logit_maps
 from medimg.inference.options import Engine
 from medimg.inference.prepare import network_input, trained
 from medimg.inference.resample import labels_on_grid
+from medimg.inference.roi import bounds
 from medimg.progress import Progress, silent
 from medimg.results import Segmentation
 from medimg.study import Volume
@@ -50,8 +51,8 @@ class SegmentOptions:
     min_confidence: channel -> smallest mean sigmoid of a component kept. never_empty: channels whose largest component
     is kept all the same.
     fill_holes: channels whose enclosed gaps belong to them. fill_rings: those to which belongs what they enclose in a
-    slice along any axis of the network's grid, too (what a ring of enhancement encloses is tumour core, though the ring
-    is open somewhere).
+    slice along any axis of the network's grid, which holds the former (what a ring of enhancement encloses is tumour
+    core, though the ring is open somewhere).
     needs: channel -> roles of the scans without which it cannot be seen. without: role, or several
     joined by "+" -> what is lost without them.
     brighter: channel -> (role, other role, by): it is only where the first scan, as the network sees it, is brighter
@@ -226,9 +227,12 @@ def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _filled_in_slices(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask (I, J, K) with what it encloses within a slice along any axis (4-connected background)."""
     made = np.array(mask)
+    if not mask.any():
+        return made
+    # nothing outside its box is enclosed
+    box = tuple(slice(a, b) for a, b in zip(*bounds(mask), strict=True))
     for axis in range(mask.ndim):
         # of the mask as it was: the order of the axes does not matter
-        for part, filled in zip(np.moveaxis(mask, axis, 0), np.moveaxis(made, axis, 0), strict=True):
-            if part.any():
-                np.logical_or(filled, ndimage.binary_fill_holes(part), out=filled)
-    return np.asarray(made)
+        for part, filled in zip(np.moveaxis(mask[box], axis, 0), np.moveaxis(made[box], axis, 0), strict=True):
+            np.logical_or(filled, ndimage.binary_fill_holes(part), out=filled)
+    return made

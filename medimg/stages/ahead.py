@@ -14,6 +14,9 @@ from medimg.stages.known import known
 
 _RUNNING: list[threading.Thread] = []
 
+ENGINE = "import ahead"
+"""Name of the thread that imports torch and MONAI."""
+
 UNUSED = ("ignite", "itk", "matplotlib", "pandas", "sklearn", "tensorboard")
 """Packages which MONAI imports where it finds them, for its handlers, readers, pictures, profiling and metrics: a third
 of the time it takes, and nothing that inference has a use for."""
@@ -31,8 +34,8 @@ def import_ahead(pipeline: Pipeline | None, engine: Engine) -> None:
     of loading torch can crash, so a command that fails early ends a moment later instead.
     """
     if pipeline is None or pipeline.has_network:
-        wanted = _import_openvino if known(pipeline, engine) else _import_engine
-        thread = threading.Thread(target=wanted, name="import ahead")
+        wanted, name = (_import_openvino, "import pictures") if known(pipeline, engine) else (_import_engine, ENGINE)
+        thread = threading.Thread(target=wanted, name=name)
         _RUNNING.append(thread)
         thread.start()
 
@@ -45,6 +48,13 @@ def imported() -> None:
     """
     while _RUNNING:
         _RUNNING.pop().join()
+
+
+def engine_imported() -> None:
+    """Wait for torch and MONAI alone, where they were begun: pictures may come beside a network that is not MONAI's."""
+    for thread in _RUNNING:
+        if thread.name == ENGINE:
+            thread.join()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,7 +46,8 @@ def run_bundle(case: Case, pipeline: BundlePipeline, device: Device, engine: Eng
     if engine.backend == "openvino" and not plain:
         plain = _remembered(pipeline, models)
     if plain:
-        case.report.segmentation = _plain_segmentation(case, pipeline, plain, models, device, engine, progress)
+        networks = _networks(pipeline, plain, models, engine)
+        case.report.segmentation = _plain_segmentation(case, plain[0], networks, device, engine, progress)
     elif segmenters := [model for model in models if isinstance(model, SegmentationModel)]:
         case.report.segmentation = _segmentation(case, segmenters, device, engine, progress)
     else:
@@ -95,22 +95,28 @@ def _remembered(pipeline: BundlePipeline, described: list[SegmentationModel | De
     return models
 
 
-def _plain_segmentation(
-    case: Case,
+def _networks(
     pipeline: BundlePipeline,
-    models: list[PlainModel],
+    plain: list[PlainModel],
     described: list[SegmentationModel | DetectionModel],
-    device: Device,
     engine: Engine,
-    progress: Progress,
+) -> list[Network]:
+    """Those that were built already, where they were; else each is built only if it has to be compiled."""
+    if described:
+        from medimg.inference.answer import network_of
+
+        return [network_of(model) for model in described]
+    told = zip(pipeline.with_members, plain, strict=True)
+    return [Network(partial(_built, each, engine), model.digest, model.name) for each, model in told]
+
+
+def _plain_segmentation(
+    case: Case, model: PlainModel, networks: list[Network], device: Device, engine: Engine, progress: Progress
 ) -> Segmentation:
     from medimg.inference.plain import plain_labels
 
-    builds: list[Callable[[], torch.nn.Module]] = [partial(getattr, model, "network") for model in described]
-    builds = builds or [partial(_built, each, engine) for each in pipeline.with_members]
-    networks = [Network(build, model.digest, model.name) for build, model in zip(builds, models, strict=True)]
-    labels = plain_labels(models[0], networks, _scans(case), device, progress, engine)
-    return _named(case, labels, models[0].decision)
+    labels = plain_labels(model, networks, _scans(case), device, progress, engine)
+    return _named(case, labels, model.decision)
 
 
 def _built(pipeline: BundlePipeline, engine: Engine) -> torch.nn.Module:

@@ -13,7 +13,7 @@ from medimg.inference.roi import Chest
 from medimg.pipeline import Pipeline
 from medimg.progress import Progress, silent
 from medimg.results import Finding
-from medimg.stages.ahead import imported
+from medimg.stages.ahead import engine_imported, imported
 from medimg.stages.bundled import run_bundle
 from medimg.stages.case import Case
 from medimg.stages.detect import detect
@@ -62,7 +62,10 @@ def _no_network(_chest: Chest, _: DetectOptions) -> tuple[list[Finding], list[st
 def _started(case: Case, engine: Engine) -> Device:
     """The device, once what runs on it is imported: those seconds are not the scan's."""
     with case.clock.time("import"):
-        if not known(case.pipeline, engine):
+        if known(case.pipeline, engine):
+            # begun where another worker has told it only since; what hides packages from MONAI must have ended
+            engine_imported()
+        else:
             imported()
             import medimg.inference.answer
             import medimg.inference.find

@@ -93,6 +93,20 @@ def test_what_a_ring_encloses_in_a_slice_can_belong_to_it_though_the_ring_is_ope
     assert rings[3, 3, 7] == closed[3, 3, 7]
 
 
+def test_rings_hold_every_hole_and_an_empty_map_has_neither():
+    rng = np.random.default_rng(0)
+    maps = np.where(rng.random((3, 14, 12, 10)) < 0.6, 5.0, -5.0).astype(np.float32)
+    only = {**OPTIONS, "paint": {"TC": 1}}
+    holes, rings, both = (
+        painted(maps, SegmentOptions.from_stage({**only, **more}), 1.0)
+        for more in ({"fill_holes": ["TC"]}, {"fill_rings": ["TC"]}, {"fill_holes": ["TC"], "fill_rings": ["TC"]})
+    )
+    assert np.array_equal(rings, both)
+    assert (rings >= holes).all()
+    assert (rings > holes).any()
+    assert not painted(np.full_like(maps, -5.0), SegmentOptions.from_stage({**only, "fill_rings": ["TC"]}), 1.0).any()
+
+
 NEEDS = {**OPTIONS, "needs": {"TC": ["t1c"], "ET": ["t1c"]}}
 
 
